@@ -1,0 +1,97 @@
+# The four kinds of target. Warnings are errors on all of them and on nothing else.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+# address: with undefined and leak; thread; empty: none. Set by the presets.
+set(CLEAVE_SANITIZER "" CACHE STRING "address, thread or empty")
+option(CLEAVE_FUZZ "Build the fuzz targets for libFuzzer (clang)" OFF)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_library(cleave_options INTERFACE)
+# Kernels choose their instruction set at run time; everything else needs only this.
+target_compile_options(cleave_options INTERFACE -march=x86-64-v2 -ffp-contract=off)
+target_include_directories(cleave_options INTERFACE ${PROJECT_SOURCE_DIR})
+if(CLEAVE_SANITIZER STREQUAL "address")
+  set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+elseif(CLEAVE_SANITIZER STREQUAL "thread")
+  set(sanitize -fsanitize=thread -fno-omit-frame-pointer)
+endif()
+if(CLEAVE_FUZZ)
+  list(APPEND sanitize -fsanitize=fuzzer-no-link)
+endif()
+target_compile_options(cleave_options INTERFACE ${sanitize})
+target_link_options(cleave_options INTERFACE ${sanitize})
+
+function(_cleave_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    target_compile_options(${target} PRIVATE -Wthread-safety)
+  endif()
+endfunction()
+
+# cleave_library(runtime_kv SRCS a.cc DEPS cleave::runtime_base [PUBLIC_LIBS x] )
+# makes the static library cleave_runtime_kv with the alias cleave::runtime_kv.
+function(cleave_library name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  add_library(cleave_${name} STATIC ${arg_SRCS})
+  add_library(cleave::${name} ALIAS cleave_${name})
+  _cleave_warnings(cleave_${name})
+  target_link_libraries(cleave_${name} PUBLIC cleave_options ${arg_DEPS})
+endfunction()
+
+# Symbols of static third-party archives stay hidden: a shared library of the system that carries
+# another protobuf (sentencepiece does) must not meet ours.
+function(_cleave_hide_third_party target)
+  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL)
+endfunction()
+
+# cleave_binary(cleave-decode SRCS main.cc DEPS cleave::decode)
+function(cleave_binary name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SRCS})
+  _cleave_warnings(${name})
+  target_link_libraries(${name} PRIVATE cleave_options ${arg_DEPS})
+  _cleave_hide_third_party(${name})
+endfunction()
+
+# cleave_test(runtime_kv SRCS page_allocator_test.cc DEPS cleave::runtime_kv [LABELS slow])
+# One executable, one CTest entry per test case.
+function(cleave_test name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS;LABELS;ENV" ${ARGN})
+  add_executable(${name}_test ${arg_SRCS})
+  _cleave_warnings(${name}_test)
+  target_compile_definitions(${name}_test PRIVATE
+    CLEAVE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" CLEAVE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${name}_test PRIVATE
+    cleave_options ${arg_DEPS} third_party::gmock_main)
+  _cleave_hide_third_party(${name}_test)
+  gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST
+    TEST_PREFIX ${name}. PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 300)
+endfunction()
+
+# cleave_fuzz_target(safetensors SRCS safetensors_fuzz.cc DEPS cleave::model)
+# With CLEAVE_FUZZ a libFuzzer binary. Otherwise the same function runs over the corpus folder
+# tests/fuzz/corpus/NAME and a thousand seeded mutations of it, as a test.
+function(cleave_fuzz_target name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name}_fuzz ${arg_SRCS})
+  _cleave_warnings(${name}_fuzz)
+  target_link_libraries(${name}_fuzz PRIVATE cleave_options ${arg_DEPS})
+  _cleave_hide_third_party(${name}_fuzz)
+  if(CLEAVE_FUZZ)
+    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(${name}_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus_driver.cc)
+    add_test(NAME fuzz.${name} COMMAND ${name}_fuzz ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 300)
+  endif()
+endfunction()

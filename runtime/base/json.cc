@@ -1,0 +1,183 @@
+#include "runtime/base/json.h"
+
+#include <rapidjson/document.h>
+#include <rapidjson/error/en.h>
+
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/status.h"
+
+namespace cleave {
+namespace {
+
+constexpr int kDepthMax = 64;
+// Iterative: nesting costs heap, not stack.
+constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
+                                 rapidjson::kParseValidateEncodingFlag |
+                                 rapidjson::kParseFullPrecisionFlag;
+
+using Node = rapidjson::Value;
+
+const Node& AsNode(const void* node) { return *static_cast<const Node*>(node); }
+
+absl::string_view Text(const Node& node) { return {node.GetString(), node.GetStringLength()}; }
+
+// The deepest nesting of brackets outside strings. The tree is destroyed recursively, so the depth
+// is bounded before a tree exists.
+int NestingDepth(absl::string_view text) {
+  int depth = 0, deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      deepest = std::max(deepest, ++depth);
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return deepest;
+}
+
+const Node* FindMember(const Node& node, absl::string_view key) {
+  if (!node.IsObject()) return nullptr;
+  const auto found = node.FindMember(Node(rapidjson::StringRef(
+      key.data(), static_cast<rapidjson::SizeType>(key.size()))));
+  return found == node.MemberEnd() ? nullptr : &found->value;
+}
+
+}  // namespace
+
+struct JsonDocument::Tree {
+  std::string name;
+  rapidjson::Document document;
+};
+
+JsonDocument::JsonDocument() : tree_(std::make_unique<Tree>()) {}
+JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
+JsonDocument::~JsonDocument() = default;
+
+absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::string_view name) {
+  if (NestingDepth(text) > kDepthMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": nested deeper than ", kDepthMax, " levels"));
+  }
+  JsonDocument document;
+  document.tree_->name = std::string(name);
+  rapidjson::Document& tree = document.tree_->document;
+  tree.Parse<kParseFlags>(text.data(), text.size());
+  if (tree.HasParseError()) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": not JSON at byte ",
+                                                   tree.GetErrorOffset(), ": ",
+                                                   rapidjson::GetParseError_En(tree.GetParseError())));
+  }
+  return document;
+}
+
+JsonValue JsonDocument::root() const {
+  const Node& node = tree_->document;
+  return JsonValue(&node, tree_->name + ":");
+}
+
+bool JsonValue::IsObject() const { return AsNode(node_).IsObject(); }
+bool JsonValue::IsArray() const { return AsNode(node_).IsArray(); }
+bool JsonValue::IsString() const { return AsNode(node_).IsString(); }
+bool JsonValue::IsNumber() const { return AsNode(node_).IsNumber(); }
+bool JsonValue::IsNull() const { return AsNode(node_).IsNull(); }
+
+bool JsonValue::Has(absl::string_view key) const {
+  const Node* member = FindMember(AsNode(node_), key);
+  return member != nullptr && !member->IsNull();
+}
+
+std::string JsonValue::Where() const { return path_; }
+
+absl::Status JsonValue::WrongType(absl::string_view expected) const {
+  return absl::InvalidArgumentError(absl::StrCat(path_, " is not ", expected));
+}
+
+absl::StatusOr<JsonValue> JsonValue::Member(absl::string_view key) const {
+  const char* separator = path_.back() == ':' ? " " : ".";
+  std::string path = absl::StrCat(path_, separator, key);
+  const Node* member = FindMember(AsNode(node_), key);
+  if (member == nullptr) return absl::InvalidArgumentError(absl::StrCat(path, " is missing"));
+  return JsonValue(member, std::move(path));
+}
+
+absl::StatusOr<JsonValue> JsonValue::Object(absl::string_view key) const {
+  ASSIGN_OR_RETURN(JsonValue member, Member(key));
+  if (!member.IsObject()) return member.WrongType("an object");
+  return member;
+}
+
+absl::StatusOr<int64_t> JsonValue::Int(absl::string_view key, IntRange range) const {
+  ASSIGN_OR_RETURN(const JsonValue member, Member(key));
+  return member.AsInt(range);
+}
+
+absl::StatusOr<double> JsonValue::Double(absl::string_view key) const {
+  ASSIGN_OR_RETURN(const JsonValue member, Member(key));
+  if (!member.IsNumber()) return member.WrongType("a number");
+  return AsNode(member.node_).GetDouble();
+}
+
+absl::StatusOr<bool> JsonValue::Bool(absl::string_view key) const {
+  ASSIGN_OR_RETURN(const JsonValue member, Member(key));
+  if (!AsNode(member.node_).IsBool()) return member.WrongType("true or false");
+  return AsNode(member.node_).GetBool();
+}
+
+absl::StatusOr<std::string> JsonValue::String(absl::string_view key) const {
+  ASSIGN_OR_RETURN(const JsonValue member, Member(key));
+  ASSIGN_OR_RETURN(const absl::string_view text, member.AsString());
+  return std::string(text);
+}
+
+absl::StatusOr<int64_t> JsonValue::AsInt(IntRange range) const {
+  const Node& node = AsNode(node_);
+  if (!node.IsInt64()) return WrongType("a 64-bit integer");
+  const int64_t value = node.GetInt64();
+  if (value < range.min || value > range.max) {
+    return absl::InvalidArgumentError(absl::StrCat(path_, " is ", value, ", allowed is ",
+                                                   range.min, " to ", range.max));
+  }
+  return value;
+}
+
+absl::StatusOr<absl::string_view> JsonValue::AsString() const {
+  if (!IsString()) return WrongType("a string");
+  return Text(AsNode(node_));
+}
+
+absl::StatusOr<std::vector<JsonValue>> JsonValue::AsArray() const {
+  if (!IsArray()) return WrongType("a list");
+  std::vector<JsonValue> elements;
+  const Node& node = AsNode(node_);
+  elements.reserve(node.Size());
+  for (rapidjson::SizeType i = 0; i < node.Size(); ++i) {
+    elements.push_back(JsonValue(&node[i], absl::StrCat(path_, "[", i, "]")));
+  }
+  return elements;
+}
+
+absl::StatusOr<std::vector<std::pair<absl::string_view, JsonValue>>> JsonValue::AsMembers() const {
+  if (!IsObject()) return WrongType("an object");
+  std::vector<std::pair<absl::string_view, JsonValue>> members;
+  std::set<absl::string_view> keys;
+  const char* separator = path_.back() == ':' ? " " : ".";
+  for (const auto& member : AsNode(node_).GetObject()) {
+    const absl::string_view key = Text(member.name);
+    if (!keys.insert(key).second) {
+      return absl::InvalidArgumentError(absl::StrCat(path_, ": the key \"", key, "\" occurs twice"));
+    }
+    members.emplace_back(key, JsonValue(&member.value, absl::StrCat(path_, separator, key)));
+  }
+  return members;
+}
+
+}  // namespace cleave
