@@ -15,7 +15,8 @@ inline float ToFloat(BFloat16 value) {
 // Rounds to nearest, ties to even. NaN stays NaN.
 inline BFloat16 ToBFloat16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return BFloat16{static_cast<uint16_t>(bits >> 16 | 0x40u)};
+  if ((bits & 0x7fffffffu) > 0x7f800000u)
+    return BFloat16{static_cast<uint16_t>(bits >> 16 | 0x40u)};
   return BFloat16{static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16)};
 }
 

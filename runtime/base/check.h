@@ -9,8 +9,8 @@ namespace cleave {
 
 }  // namespace cleave
 
-#define CHECK(condition)                                                 \
-  do {                                                                   \
-    if (!(condition)) [[unlikely]]                                       \
-      ::cleave::CheckFailed(__FILE__, __LINE__, #condition);             \
+#define CHECK(condition)                                     \
+  do {                                                       \
+    if (!(condition)) [[unlikely]]                           \
+      ::cleave::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)

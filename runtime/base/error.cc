@@ -102,14 +102,14 @@ Reason GetReason(const absl::Status& status) {
 
 absl::Status InvalidField(Reason reason, absl::string_view field, absl::string_view limit,
                           absl::string_view actual) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   absl::StrCat(field, field.empty() ? "" : ": ", "found ", actual, ", allowed is ",
-                                limit),
-                   {.reason = reason,
-                    .field = std::string(field),
-                    .limit = std::string(limit),
-                    .actual = std::string(actual),
-                    .retry_after = std::nullopt});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      absl::StrCat(field, field.empty() ? "" : ": ", "found ", actual, ", allowed is ", limit),
+      {.reason = reason,
+       .field = std::string(field),
+       .limit = std::string(limit),
+       .actual = std::string(actual),
+       .retry_after = std::nullopt});
 }
 
 absl::Status PrefixField(const absl::Status& status, absl::string_view prefix) {

@@ -46,8 +46,8 @@ int NestingDepth(absl::string_view text) {
 
 const Node* FindMember(const Node& node, absl::string_view key) {
   if (!node.IsObject()) return nullptr;
-  const auto found = node.FindMember(Node(rapidjson::StringRef(
-      key.data(), static_cast<rapidjson::SizeType>(key.size()))));
+  const auto found = node.FindMember(
+      Node(rapidjson::StringRef(key.data(), static_cast<rapidjson::SizeType>(key.size()))));
   return found == node.MemberEnd() ? nullptr : &found->value;
 }
 
@@ -72,9 +72,9 @@ absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::s
   rapidjson::Document& tree = document.tree_->document;
   tree.Parse<kParseFlags>(text.data(), text.size());
   if (tree.HasParseError()) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": not JSON at byte ",
-                                                   tree.GetErrorOffset(), ": ",
-                                                   rapidjson::GetParseError_En(tree.GetParseError())));
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": not JSON at byte ", tree.GetErrorOffset(), ": ",
+                     rapidjson::GetParseError_En(tree.GetParseError())));
   }
   return document;
 }
@@ -143,8 +143,8 @@ absl::StatusOr<int64_t> JsonValue::AsInt(IntRange range) const {
   if (!node.IsInt64()) return WrongType("a 64-bit integer");
   const int64_t value = node.GetInt64();
   if (value < range.min || value > range.max) {
-    return absl::InvalidArgumentError(absl::StrCat(path_, " is ", value, ", allowed is ",
-                                                   range.min, " to ", range.max));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, " is ", value, ", allowed is ", range.min, " to ", range.max));
   }
   return value;
 }
@@ -173,7 +173,8 @@ absl::StatusOr<std::vector<std::pair<absl::string_view, JsonValue>>> JsonValue::
   for (const auto& member : AsNode(node_).GetObject()) {
     const absl::string_view key = Text(member.name);
     if (!keys.insert(key).second) {
-      return absl::InvalidArgumentError(absl::StrCat(path_, ": the key \"", key, "\" occurs twice"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, ": the key \"", key, "\" occurs twice"));
     }
     members.emplace_back(key, JsonValue(&member.value, absl::StrCat(path_, separator, key)));
   }

@@ -32,9 +32,9 @@ bool NeedsQuotes(absl::string_view value) {
 }  // namespace
 
 void Log(Severity severity, absl::string_view event, std::initializer_list<LogField> fields) {
-  std::string line = absl::StrCat(
-      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()), " ",
-      SeverityName(severity), " ", event);
+  std::string line =
+      absl::StrCat(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()), " ",
+                   SeverityName(severity), " ", event);
   for (const LogField& field : fields) {
     absl::StrAppend(&line, " ", field.key, "=");
     if (NeedsQuotes(field.value)) {

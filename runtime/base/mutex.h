@@ -46,8 +46,8 @@ class CondVar {
   void WaitFor(Mutex& mutex, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (timeout == absl::InfiniteDuration()) return Wait(mutex);
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
-    condition_.wait_until(lock, std::chrono::system_clock::now() +
-                                    absl::ToChronoMicroseconds(timeout));
+    condition_.wait_until(lock,
+                          std::chrono::system_clock::now() + absl::ToChronoMicroseconds(timeout));
     lock.release();
   }
   void NotifyOne() { condition_.notify_one(); }

@@ -12,9 +12,9 @@
 #define CLEAVE_CONCAT_INNER(a, b) a##b
 #define CLEAVE_CONCAT(a, b) CLEAVE_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                         \
-  do {                                                      \
-    absl::Status cleave_status_value = (expression);        \
+#define RETURN_IF_ERROR(expression)                            \
+  do {                                                         \
+    absl::Status cleave_status_value = (expression);           \
     if (!cleave_status_value.ok()) return cleave_status_value; \
   } while (false)
 

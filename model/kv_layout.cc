@@ -1,0 +1,64 @@
+#include "model/kv_layout.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace cleave {
+namespace {
+
+int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+std::string DescribeKind(const KvLayout::Kind& kind) {
+  return absl::StrCat(kind.layers, "x", kind.kv_heads, "x", kind.head_dim);
+}
+
+}  // namespace
+
+absl::StatusOr<KvLayout> KvLayout::Create(const ModelConfig& config, int page_tokens, DType dtype) {
+  if (page_tokens != 8 && page_tokens != 16 && page_tokens != 32 && page_tokens != 64) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a KV page of ", page_tokens, " tokens; allowed are 8, 16, 32 and 64"));
+  }
+  if (dtype != DType::kBFloat16 && dtype != DType::kFloat32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("KV in ", DTypeName(dtype), "; allowed are bfloat16 and float32"));
+  }
+  KvLayout layout;
+  layout.page_tokens_ = page_tokens;
+  layout.sliding_window_ = config.sliding_window;
+  layout.dtype_ = dtype;
+  for (const LayerConfig& layer : config.layers) {
+    Kind& kind = layer.kind == KvKind::kFull ? layout.full_ : layout.sliding_;
+    layout.index_in_kind_.push_back(kind.layers++);
+    kind.kv_heads = layer.kv_heads;
+    kind.head_dim = layer.head_dim;
+    kind.layer_bytes = int64_t{2} * layer.kv_heads * page_tokens * layer.head_dim *
+                       static_cast<int64_t>(DTypeBytes(dtype));
+    kind.page_bytes = kind.layers * kind.layer_bytes;
+  }
+  return layout;
+}
+
+std::string KvLayout::description() const {
+  return absl::StrCat("plain/1 ", DTypeName(dtype_), " page ", page_tokens_, " window ",
+                      sliding_window_, " sliding ", DescribeKind(sliding_), " full ",
+                      DescribeKind(full_));
+}
+
+PageRange KvLayout::FullPages(int64_t tokens) const {
+  return {.first = 0, .count = CeilDivide(tokens, page_tokens_)};
+}
+
+PageRange KvLayout::SlidingPages(int64_t tokens) const {
+  const int64_t oldest = std::max<int64_t>(0, tokens - (sliding_window_ - 1));
+  const int64_t first = oldest / page_tokens_;
+  return {.first = first, .count = CeilDivide(tokens, page_tokens_) - first};
+}
+
+int64_t KvLayout::TransferBytes(int64_t tokens) const {
+  return FullPages(tokens).count * full_.page_bytes +
+         SlidingPages(tokens).count * sliding_.page_bytes;
+}
+
+}  // namespace cleave

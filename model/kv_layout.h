@@ -1,0 +1,65 @@
+// How a page of KV memory is laid out for this model, and which pages a request's hand-over moves.
+//
+// There are two kinds of page, one for the sliding layers and one for the full ones. A page holds
+// `page_tokens` consecutive positions of all layers of its kind, layer after layer; what stands
+// inside one layer's range is KvLayerView's business (kernels/kernels.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/kernels.h"
+#include "model/model_config.h"
+
+namespace cleave {
+
+// Ordinals of pages, counted from position 0: page i holds positions [i, i + 1) * page_tokens.
+struct PageRange {
+  int64_t first = 0;
+  int64_t count = 0;
+  friend bool operator==(const PageRange&, const PageRange&) = default;
+};
+
+class KvLayout {
+ public:
+  struct Kind {
+    int layers = 0;
+    int kv_heads = 0;
+    int head_dim = 0;
+    int64_t layer_bytes = 0;  // one layer of one page
+    int64_t page_bytes = 0;   // layers * layer_bytes
+  };
+
+  // page_tokens: 8, 16, 32 or 64. dtype: kBFloat16 or kFloat32.
+  static absl::StatusOr<KvLayout> Create(const ModelConfig& config, int page_tokens, DType dtype);
+
+  int page_tokens() const { return page_tokens_; }
+  DType dtype() const { return dtype_; }
+  const Kind& kind(KvKind kind) const { return kind == KvKind::kFull ? full_ : sliding_; }
+  // Position of model layer `layer` among the layers of its kind.
+  int index_in_kind(int layer) const { return index_in_kind_[static_cast<size_t>(layer)]; }
+
+  // Two workers may exchange pages exactly when their strings are equal. Readable, so that a
+  // mismatch explains itself.
+  std::string description() const;
+
+  // Pages that hold positions [0, tokens) of the full layers.
+  PageRange FullPages(int64_t tokens) const;
+  // Pages of the sliding layers that a token at position `tokens` or later can still see.
+  PageRange SlidingPages(int64_t tokens) const;
+  // Bytes that a hand-over after `tokens` computed positions moves: all those pages, whole.
+  int64_t TransferBytes(int64_t tokens) const;
+
+ private:
+  KvLayout() = default;
+  int page_tokens_ = 0;
+  int sliding_window_ = 0;
+  DType dtype_ = DType::kBFloat16;
+  Kind sliding_;
+  Kind full_;
+  std::vector<int> index_in_kind_;
+};
+
+}  // namespace cleave

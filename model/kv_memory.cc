@@ -1,0 +1,48 @@
+#include "model/kv_memory.h"
+
+#include <cstring>
+#include <utility>
+
+#include "runtime/base/status.h"
+
+namespace cleave {
+
+absl::StatusOr<KvMemory> KvMemory::Create(const KvLayout& layout, const KvPoolSizes& sizes,
+                                          Device& device) {
+  const auto bytes = [&](KvKind kind, int64_t pages) {
+    return static_cast<size_t>(layout.kind(kind).page_bytes * pages);
+  };
+  ASSIGN_OR_RETURN(Buffer sliding, device.Allocate(bytes(KvKind::kSliding, sizes.sliding_pages)));
+  ASSIGN_OR_RETURN(Buffer full, device.Allocate(bytes(KvKind::kFull, sizes.full_pages)));
+  return KvMemory(layout, sizes, std::move(sliding), std::move(full));
+}
+
+KvLayerView KvMemory::LayerView(int layer, const ModelConfig& config,
+                                const LayerWeights& weights) const {
+  const KvKind kind = config.layers[static_cast<size_t>(layer)].kind;
+  const KvLayout::Kind& shape = layout_.kind(kind);
+  return {.data = pool(kind).data(),
+          .device = weights.key_norm.view().device,
+          .dtype = layout_.dtype(),
+          .kind = kind,
+          .page_bytes = shape.page_bytes,
+          .layer_offset = layout_.index_in_kind(layer) * shape.layer_bytes,
+          .kv_heads = shape.kv_heads,
+          .head_dim = shape.head_dim,
+          .page_tokens = layout_.page_tokens(),
+          .window = kind == KvKind::kSliding ? config.sliding_window : 0,
+          .key_scale = weights.value == nullptr ? weights.key_norm.view() : TensorView{}};
+}
+
+void* KvMemory::LayerBytes(KvKind kind, PageId page, int layer_in_kind) const {
+  const KvLayout::Kind& shape = layout_.kind(kind);
+  return static_cast<char*>(pool(kind).data()) + static_cast<int64_t>(page) * shape.page_bytes +
+         layer_in_kind * shape.layer_bytes;
+}
+
+void KvMemory::Poison(KvKind kind, PageId page) const {
+  // All bits set is a NaN in both dtypes.
+  std::memset(LayerBytes(kind, page, 0), 0xff, static_cast<size_t>(layout_.kind(kind).page_bytes));
+}
+
+}  // namespace cleave

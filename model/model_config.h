@@ -1,0 +1,99 @@
+// What a checkpoint folder says about its model: config.json, generation_config.json and
+// processor_config.json, read into plain numbers and checked against what this code can compute.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/kernels.h"
+
+namespace cleave {
+
+struct LayerConfig {
+  KvKind kind;
+  int kv_heads;
+  int head_dim;
+};
+
+struct RopeConfig {
+  double theta;
+  double rotary_fraction;  // share of the pairs that rotate: 1, or less on full layers
+};
+
+// Ids with a meaning of their own. The tokenizer has more; these are the ones the model needs.
+struct ModelTokens {
+  int32_t pad;  // also looked up in place of every soft token
+  int32_t bos;
+  int32_t image_begin, image_soft, image_end;
+  int32_t audio_begin, audio_soft, audio_end;
+  int32_t video_soft;  // -1: the vocabulary has none
+
+  bool IsSoft(int32_t id) const { return id == image_soft || id == audio_soft || id == video_soft; }
+};
+
+struct VisionConfig {
+  int patch_pixels;    // 16
+  int pool_patches;    // 3: a tile is (patch_pixels * pool_patches)^2 pixels
+  int position_table;  // entries per axis: 1120
+  int embedding_dim;   // of the tile after its dense layer
+  int output_dim;      // what the projection reads; equals embedding_dim
+  float rms_epsilon;
+  int default_soft_tokens;        // budget when a request names none
+  int video_default_soft_tokens;  // the same for one frame of a video
+
+  int tile_pixels() const { return patch_pixels * pool_patches; }
+  int tile_values() const { return tile_pixels() * tile_pixels() * 3; }
+};
+
+struct AudioConfig {
+  int samples_per_token;  // 640
+  int sample_rate_hz;     // 16000
+  int tokens_max;         // what the processor states as its nominal length: 750 (30 s)
+  float rms_epsilon;
+};
+
+// What a request gets when it says nothing, and the ids that end or never enter an answer.
+struct GenerationConfig {
+  std::vector<int32_t> stop_ids;
+  std::vector<int32_t> suppressed_ids;
+  float temperature;  // 0 when the checkpoint says do_sample: false
+  int top_k;          // 0: off
+  float top_p;        // 1: off
+};
+
+struct ModelConfig {
+  // Reads the three files of `folder`. Either spelling of the per-layer shapes is taken. NOT_FOUND
+  // when a file is missing; INVALID_ARGUMENT, naming file and field, for anything malformed, out of
+  // range, or a variant of the architecture that this code does not compute.
+  static absl::StatusOr<ModelConfig> Load(const std::string& folder);
+  // The same from texts. `name` stands in messages.
+  static absl::StatusOr<ModelConfig> Parse(absl::string_view config_json,
+                                           absl::string_view generation_json,
+                                           absl::string_view processor_json,
+                                           absl::string_view name);
+
+  int hidden_size;
+  int intermediate_size;
+  int query_heads;
+  int vocabulary_size;
+  int sliding_window;     // keys a query sees on sliding layers, itself included
+  int64_t positions_max;  // longest sequence
+  float rms_epsilon;
+  float logit_softcap;
+  std::vector<LayerConfig> layers;
+  RopeConfig sliding_rope;
+  RopeConfig full_rope;
+  ModelTokens tokens;
+  VisionConfig vision;
+  AudioConfig audio;
+  GenerationConfig generation;
+
+  int num_layers() const { return static_cast<int>(layers.size()); }
+  const RopeConfig& rope(KvKind kind) const {
+    return kind == KvKind::kFull ? full_rope : sliding_rope;
+  }
+};
+
+}  // namespace cleave

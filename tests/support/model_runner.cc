@@ -1,0 +1,165 @@
+#include "tests/support/model_runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/bfloat16.h"
+#include "runtime/base/status.h"
+
+namespace cleave::testing {
+
+absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Load(const std::string& folder,
+                                                               const RunnerOptions& options) {
+  std::unique_ptr<ModelRunner> runner(new ModelRunner);
+  runner->options_ = options;
+  runner->device_ = CreateHostDevice();
+  if (options.kernels != "reference") {
+    return absl::InvalidArgumentError(absl::StrCat("no kernels named ", options.kernels));
+  }
+  runner->kernels_ = CreateReferenceKernels(*runner->device_);
+  Kernels& kernels = *runner->kernels_;
+  ASSIGN_OR_RETURN(runner->config_, ModelConfig::Load(folder));
+  const ModelConfig& config = runner->config_;
+  ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(folder));
+  ASSIGN_OR_RETURN(runner->weights_, ModelWeights::Load(checkpoint, config, kernels));
+  ASSIGN_OR_RETURN(const KvLayout layout,
+                   KvLayout::Create(config, options.page_tokens, options.kv_dtype));
+  const int64_t pages = layout.FullPages(options.positions_max).count;
+  ASSIGN_OR_RETURN(KvMemory kv, KvMemory::Create(layout, {pages, pages}, *runner->device_));
+  runner->kv_ = std::make_unique<KvMemory>(std::move(kv));
+  ASSIGN_OR_RETURN(runner->transformer_,
+                   Transformer::Create(config, runner->weights_, kernels,
+                                       {.activations = options.activations,
+                                        .rows_max = options.positions_max,
+                                        .outputs_max = options.positions_max}));
+  runner->embedder_ =
+      std::make_unique<MediaEmbedder>(config, runner->weights_, kernels, options.activations);
+  ASSIGN_OR_RETURN(runner->plan_, kernels.CreatePlan({.rows = options.positions_max,
+                                                      .outputs = options.positions_max,
+                                                      .sequences = 1,
+                                                      .pages = 2 * pages}));
+  // Not in order, so that a mix-up of ordinals and ids shows.
+  for (int64_t i = 0; i < pages; ++i) {
+    runner->pages_.push_back(PageId{static_cast<int32_t>(pages - 1 - i)});
+  }
+  runner->Reset();
+  return runner;
+}
+
+void ModelRunner::Reset() {
+  positions_ = 0;
+  for (const PageId page : pages_) {
+    kv_->Poison(KvKind::kSliding, page);
+    kv_->Poison(KvKind::kFull, page);
+  }
+}
+
+const BatchPlan& ModelRunner::Prepare(absl::Span<const int32_t> token_ids,
+                                      absl::Span<const RunnerMedia> media, bool all_outputs) {
+  const int64_t rows = static_cast<int64_t>(token_ids.size());
+  std::vector<int32_t> ids(token_ids.begin(), token_ids.end());
+  std::vector<int64_t> visible_end;
+  std::vector<int32_t> outputs;
+  for (int64_t r = 0; r < rows; ++r) {
+    int32_t& id = ids[static_cast<size_t>(r)];
+    if (config_.tokens.IsSoft(id)) id = config_.tokens.pad;
+    visible_end.push_back(positions_ + r + 1);
+    if (all_outputs || r + 1 == rows) outputs.push_back(static_cast<int32_t>(r));
+  }
+  for (const RunnerMedia& item : media) {
+    const int64_t first = item.first_position - positions_;
+    CHECK(first >= 0 && first + item.embeddings.tokens() <= rows);
+    for (int64_t i = 0; item.is_picture && i < item.embeddings.tokens(); ++i) {
+      visible_end[static_cast<size_t>(first + i)] = item.first_position + item.embeddings.tokens();
+    }
+  }
+  const BatchSequence sequence{.first_row = 0,
+                               .row_count = rows,
+                               .first_position = positions_,
+                               .full_pages = pages_,
+                               .sliding_pages = pages_,
+                               .sliding_begin = 0};
+  kernels_->Fill({.token_ids = ids,
+                  .sliding_visible_end = visible_end,
+                  .output_rows = outputs,
+                  .sequences = absl::MakeConstSpan(&sequence, 1)},
+                 *plan_);
+  return *plan_;
+}
+
+std::vector<Transformer::SoftRows> ModelRunner::SoftRowsOf(
+    absl::Span<const RunnerMedia> media) const {
+  std::vector<Transformer::SoftRows> rows;
+  for (const RunnerMedia& item : media) {
+    rows.push_back({item.first_position - positions_, item.embeddings.view()});
+  }
+  return rows;
+}
+
+void ModelRunner::Forward(absl::Span<const int32_t> token_ids, absl::Span<const RunnerMedia> media,
+                          bool all_outputs) {
+  const BatchPlan& plan = Prepare(token_ids, media, all_outputs);
+  transformer_->Forward(plan, SoftRowsOf(media), *kv_, nullptr);
+  positions_ += plan.rows();
+}
+
+HostRows ModelRunner::Fetch(TensorView view) {
+  HostRows out{.rows = view.rows, .cols = view.cols, .values = {}};
+  std::vector<char> row(view.row_bytes());
+  for (int64_t r = 0; r < view.rows; ++r) {
+    kernels_->stream().CopyToHost(row.data(), view.Rows(r, 1).data, row.size());
+    kernels_->stream().WaitForAll();
+    for (int64_t c = 0; c < view.cols; ++c) {
+      out.values.push_back(view.dtype == DType::kBFloat16
+                               ? ToFloat(reinterpret_cast<const BFloat16*>(row.data())[c])
+                               : reinterpret_cast<const float*>(row.data())[c]);
+    }
+  }
+  return out;
+}
+
+void ModelRunner::Put(absl::Span<const float> values, TensorView view) {
+  CHECK(static_cast<int64_t>(values.size()) == view.rows * view.cols);
+  const TensorView source{.data = const_cast<float*>(values.data()),
+                          .dtype = DType::kFloat32,
+                          .device = device_->id(),
+                          .rows = view.rows,
+                          .cols = view.cols,
+                          .row_stride = view.cols};
+  kernels_->Convert(source, view);
+}
+
+std::vector<float> ModelRunner::FetchKv(int layer, bool value, int64_t first, int64_t end) {
+  const KvKind kind = config_.layers[static_cast<size_t>(layer)].kind;
+  const KvLayout& layout = kv_->layout();
+  const KvLayout::Kind& shape = layout.kind(kind);
+  std::vector<float> out;
+  for (int head = 0; head < shape.kv_heads; ++head) {
+    for (int64_t position = first; position < end; ++position) {
+      const PageId page = pages_[static_cast<size_t>(position / layout.page_tokens())];
+      const void* bytes = kv_->LayerBytes(kind, page, layout.index_in_kind(layer));
+      const int64_t slot = position % layout.page_tokens();
+      const int64_t plane = (value ? shape.kv_heads : 0) + head;
+      const int64_t at = (plane * layout.page_tokens() + slot) * shape.head_dim;
+      for (int64_t i = at; i < at + shape.head_dim; ++i) {
+        out.push_back(layout.dtype() == DType::kBFloat16
+                          ? ToFloat(static_cast<const BFloat16*>(bytes)[i])
+                          : static_cast<const float*>(bytes)[i]);
+      }
+    }
+  }
+  return out;
+}
+
+int32_t ModelRunner::ArgMax(absl::Span<const float> logits) const {
+  int32_t best = -1;
+  for (int32_t id = 0; id < static_cast<int32_t>(logits.size()); ++id) {
+    const auto& suppressed = config_.generation.suppressed_ids;
+    if (std::find(suppressed.begin(), suppressed.end(), id) != suppressed.end()) continue;
+    if (best < 0 || logits[static_cast<size_t>(id)] > logits[static_cast<size_t>(best)]) best = id;
+  }
+  return best;
+}
+
+}  // namespace cleave::testing
