@@ -174,6 +174,9 @@ class Kernels {
   // Writes k and v [rows, kv_heads * head_dim] to every row's place in its sequence's pages.
   virtual void StoreKv(const BatchPlan& plan, TensorView k, TensorView v,
                        const KvLayerView& kv) = 0;
+  // Zeroes the slots [first_slot, page_tokens) of one page: what a partly used page carries to
+  // another worker behind its last position.
+  virtual void ClearKvSlots(const KvLayerView& kv, PageId page, int first_slot) = 0;
   // out[r, h] = sum over visible j of softmax_j(q[r, h] . K[j]) V[j], with no scale. K and V are
   // read from the pages (as rounded there), also those of this batch, which StoreKv has written
   // before. q, out: [rows, query_heads * head_dim]; query head h reads KV head h /

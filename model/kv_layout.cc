@@ -1,13 +1,9 @@
 #include "model/kv_layout.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 
 namespace cleave {
 namespace {
-
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 std::string DescribeKind(const KvLayout::Kind& kind) {
   return absl::StrCat(kind.layers, "x", kind.kv_heads, "x", kind.head_dim);
@@ -46,19 +42,13 @@ std::string KvLayout::description() const {
                       DescribeKind(full_));
 }
 
-PageRange KvLayout::FullPages(int64_t tokens) const {
-  return {.first = 0, .count = CeilDivide(tokens, page_tokens_)};
-}
-
-PageRange KvLayout::SlidingPages(int64_t tokens) const {
-  const int64_t oldest = std::max<int64_t>(0, tokens - (sliding_window_ - 1));
-  const int64_t first = oldest / page_tokens_;
-  return {.first = first, .count = CeilDivide(tokens, page_tokens_) - first};
-}
-
-int64_t KvLayout::TransferBytes(int64_t tokens) const {
-  return FullPages(tokens).count * full_.page_bytes +
-         SlidingPages(tokens).count * sliding_.page_bytes;
+KvShape KvLayout::shape() const {
+  return {.page_tokens = page_tokens_,
+          .window = sliding_window_,
+          .full_layers = full_.layers,
+          .sliding_layers = sliding_.layers,
+          .full_page_bytes = full_.layer_bytes,
+          .sliding_page_bytes = sliding_.layer_bytes};
 }
 
 }  // namespace cleave

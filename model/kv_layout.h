@@ -1,4 +1,4 @@
-// How a page of KV memory is laid out for this model, and which pages a request's hand-over moves.
+// How a page of KV memory is laid out for this model.
 //
 // There are two kinds of page, one for the sliding layers and one for the full ones. A page holds
 // `page_tokens` consecutive positions of all layers of its kind, layer after layer; what stands
@@ -12,15 +12,9 @@
 #include "absl/status/statusor.h"
 #include "kernels/kernels.h"
 #include "model/model_config.h"
+#include "runtime/link/transfer_plan.h"
 
 namespace cleave {
-
-// Ordinals of pages, counted from position 0: page i holds positions [i, i + 1) * page_tokens.
-struct PageRange {
-  int64_t first = 0;
-  int64_t count = 0;
-  friend bool operator==(const PageRange&, const PageRange&) = default;
-};
 
 class KvLayout {
  public:
@@ -45,12 +39,8 @@ class KvLayout {
   // mismatch explains itself.
   std::string description() const;
 
-  // Pages that hold positions [0, tokens) of the full layers.
-  PageRange FullPages(int64_t tokens) const;
-  // Pages of the sliding layers that a token at position `tokens` or later can still see.
-  PageRange SlidingPages(int64_t tokens) const;
-  // Bytes that a hand-over after `tokens` computed positions moves: all those pages, whole.
-  int64_t TransferBytes(int64_t tokens) const;
+  // The same for the KV link, which plans from it the pages that a hand-over moves.
+  KvShape shape() const;
 
  private:
   KvLayout() = default;

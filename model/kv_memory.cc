@@ -40,6 +40,11 @@ void* KvMemory::LayerBytes(KvKind kind, PageId page, int layer_in_kind) const {
          layer_in_kind * shape.layer_bytes;
 }
 
+absl::Span<uint8_t> KvMemory::HostLayerBytes(KvKind kind, PageId page, int layer_in_kind) const {
+  return {static_cast<uint8_t*>(LayerBytes(kind, page, layer_in_kind)),
+          static_cast<size_t>(layout_.kind(kind).layer_bytes)};
+}
+
 void KvMemory::Poison(KvKind kind, PageId page) const {
   // All bits set is a NaN in both dtypes.
   std::memset(LayerBytes(kind, page, 0), 0xff, static_cast<size_t>(layout_.kind(kind).page_bytes));

@@ -34,6 +34,9 @@ class KvMemory {
   // The bytes of one layer (counted within its kind) of one page.
   void* LayerBytes(KvKind kind, PageId page, int layer_in_kind) const;
 
+  // The same, when the device is the host.
+  absl::Span<uint8_t> HostLayerBytes(KvKind kind, PageId page, int layer_in_kind) const;
+
   // Fills a page with NaN, so that a test notices whoever reads what is no longer its own. Host
   // memory only.
   void Poison(KvKind kind, PageId page) const;

@@ -40,6 +40,18 @@ void ReferenceKernels::StoreKv(const BatchPlan& plan, TensorView k, TensorView v
   }
 }
 
+void ReferenceKernels::ClearKvSlots(const KvLayerView& kv, PageId page, int first_slot) {
+  const int64_t layer_bytes = static_cast<int64_t>(page) * kv.page_bytes + kv.layer_offset;
+  const int64_t begin = layer_bytes / static_cast<int64_t>(DTypeBytes(kv.dtype));
+  for (int64_t plane = 0; plane < int64_t{2} * kv.kv_heads; ++plane) {
+    const int64_t slots = begin + plane * kv.page_tokens * kv.head_dim;
+    for (int64_t i = int64_t{first_slot} * kv.head_dim; i < int64_t{kv.page_tokens} * kv.head_dim;
+         ++i) {
+      Store(kv.data, kv.dtype, slots + i, 0.0f);
+    }
+  }
+}
+
 void ReferenceKernels::Attention(const BatchPlan& plan, TensorView q, const KvLayerView& kv,
                                  TensorView out) {
   const auto& batch = static_cast<const ReferenceBatchPlan&>(plan);

@@ -88,6 +88,7 @@ class ReferenceKernels final : public Kernels {
   void Scale(TensorView x, float factor, TensorView out) override;
   void Softcap(TensorView x, float cap) override;
   void StoreKv(const BatchPlan& plan, TensorView k, TensorView v, const KvLayerView& kv) override;
+  void ClearKvSlots(const KvLayerView& kv, PageId page, int first_slot) override;
   void Attention(const BatchPlan& plan, TensorView q, const KvLayerView& kv,
                  TensorView out) override;
   void AddPositions(TensorView x, TensorView table, TensorView xy, TensorView out) override;

@@ -1,0 +1,381 @@
+#include "decode/decode_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/error.h"
+#include "runtime/base/log.h"
+#include "runtime/base/random.h"
+#include "runtime/base/status.h"
+#include "runtime/link/link_error.h"
+
+namespace cleave {
+namespace {
+
+constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; senders are bounded
+constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
+
+// The reserved pages of one transfer as host memory, for the link thread. The ids are copies, so the
+// engine's table may change meanwhile.
+class Destination final : public TransferDestination {
+ public:
+  Destination(const KvMemory& memory, const TransferPlan& plan, std::vector<PageId> full,
+              std::vector<PageId> sliding)
+      : memory_(memory), plan_(plan), full_(std::move(full)), sliding_(std::move(sliding)) {}
+
+  absl::Span<uint8_t> PageLayer(PoolKind pool, int64_t layer, int64_t page) override {
+    const bool full = pool == PoolKind::kFull;
+    const size_t index = static_cast<size_t>(full ? page : page - plan_.first_sliding_page);
+    return memory_.HostLayerBytes(full ? KvKind::kFull : KvKind::kSliding,
+                                  full ? full_[index] : sliding_[index], static_cast<int>(layer));
+  }
+
+ private:
+  const KvMemory& memory_;
+  const TransferPlan plan_;
+  const std::vector<PageId> full_;     // [plan.full_pages]
+  const std::vector<PageId> sliding_;  // [plan.sliding_pages]
+};
+
+void AddToMean(std::atomic<double>& mean, double value) {
+  constexpr double kNewShare = 0.2;
+  const double old = mean.load();
+  mean = old == 0 ? value : old + kNewShare * (value - old);
+}
+
+}  // namespace
+
+DecodeEngine::DecodeEngine(ModelHost& host, KvIntake& intake, const Clock& clock,
+                           DecodeMetrics& metrics, const DecodeEngineOptions& options)
+    : host_(host),
+      intake_(intake),
+      clock_(clock),
+      metrics_(metrics),
+      options_(options),
+      shape_(host.layout().shape()),
+      inbox_(kInboxReserve),
+      batch_(host.config().tokens, host.limits()),
+      thread_([this] { Run(); }) {}
+
+DecodeEngine::~DecodeEngine() {
+  stop_ = true;
+  inbox_.Wake();
+  thread_.join();
+}
+
+void DecodeEngine::Submit(DecodeJob job) { inbox_.PushAlways(Event(std::move(job))); }
+void DecodeEngine::Cancel(RequestKey key) { inbox_.PushAlways(Event(CancelJob{key})); }
+void DecodeEngine::CancelSession(SessionId session) {
+  inbox_.PushAlways(Event(CancelGateway{session}));
+}
+void DecodeEngine::ReservePages(TransferId transfer, const TransferPlan& plan) {
+  inbox_.PushAlways(Event(Reserve{transfer, plan}));
+}
+void DecodeEngine::OnCommitted(TransferId transfer, CommitPayload payload) {
+  inbox_.PushAlways(Event(Committed{transfer, std::move(payload), clock_.Now()}));
+}
+void DecodeEngine::OnFailed(TransferId transfer, const absl::Status& status) {
+  inbox_.PushAlways(Event(Failed{transfer, status}));
+}
+
+void DecodeEngine::Run() {
+  std::vector<Event> events;
+  while (true) {
+    inbox_.TakeAll(events, WaitTime());
+    for (Event& event : events) {
+      std::visit([this](auto& message) { Handle(message); }, event);
+    }
+    if (stop_ && !stopping_) {
+      stopping_ = true;
+      for (Sequence& sequence : sequences_) {
+        EndWithError(sequence, LinkError(Reason::kDraining, "the worker stops"));
+      }
+    }
+    ExpireDeadlines();
+    sequences_.remove_if([](const Sequence& s) { return s.phase == Phase::kEnded && !s.pinned; });
+    if (stopping_ && sequences_.empty()) return;
+    Step();
+    PublishLoad();
+  }
+}
+
+// ---- What comes from gateways ----
+
+void DecodeEngine::Handle(DecodeJob& job) {
+  // Another try takes the place of the one before, whose transfer may still hold pages.
+  for (Sequence& sequence : sequences_) {
+    if (job.ticket && sequence.transfer.ticket == *job.ticket) Leave(sequence, Reason::kStaleEpoch);
+  }
+  const int64_t live = load_.requests_waiting + load_.requests_running;
+  absl::Status refusal;
+  if (stopping_) {
+    refusal = LinkError(Reason::kDraining, "the worker stops");
+  } else if (live >= options_.sequences_max) {
+    refusal = LinkError(Reason::kQueueFull,
+                        absl::StrCat("the worker has all of its ", options_.sequences_max,
+                                     " sequences"),
+                        kRetryAfter);
+  }
+  if (!refusal.ok()) {
+    job.replies->OnEnded(job.key, job.epoch, refusal);
+    return;
+  }
+  ++load_.requests_waiting;
+  Announce(sequences_.emplace_back(std::move(job), host_.pools()));
+}
+
+void DecodeEngine::Announce(Sequence& sequence) {
+  const SequenceRequest& request = sequence.job.request;
+  sequence.transfer = {.ticket = sequence.job.ticket.value_or(Ticket{RandomSeed()}),
+                       .epoch = sequence.job.epoch};
+  sequence.output = request.emitted_ids;
+  intake_.Expect(sequence.transfer,
+                 {.plan = MakeTransferPlan(shape_, request.num_positions()),
+                  .num_positions = request.num_positions(),
+                  .num_candidates = 1,
+                  .last_hidden_bytes = host_.final_hidden_bytes(),
+                  .deadline = request.deadline});
+  sequence.job.replies->OnTicket(sequence.job.key, sequence.transfer.ticket);
+}
+
+void DecodeEngine::Handle(const CancelJob& cancel) {
+  for (Sequence& sequence : sequences_) {
+    if (sequence.job.key == cancel.key) Leave(sequence, Reason::kCancelled);
+  }
+}
+
+void DecodeEngine::Handle(const CancelGateway& gateway) {
+  for (Sequence& sequence : sequences_) {
+    if (sequence.job.key.session == gateway.session) Leave(sequence, Reason::kCancelled);
+  }
+}
+
+// ---- What comes from the KV link ----
+
+void DecodeEngine::Handle(const Reserve& reserve) {
+  Sequence* sequence = Find(reserve.transfer);
+  if (sequence == nullptr || sequence->phase != Phase::kAnnounced) {
+    intake_.Reserved(reserve.transfer, LinkError(Reason::kStaleEpoch, "not expected any more"));
+    return;
+  }
+  intake_.Reserved(reserve.transfer, ReserveFor(*sequence, reserve.plan));
+}
+
+absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
+    Sequence& sequence, const TransferPlan& plan) {
+  sequence.table = BlockTable(host_.pools());
+  sequence.table.DropBefore(plan.first_sliding_page * shape_.page_tokens);
+  const absl::Status extended = sequence.table.Extend(sequence.job.request.num_positions());
+  if (!extended.ok()) {
+    return LinkError(Reason::kKvCacheFull, "no pages for the prompt", kRetryAfter);
+  }
+  const auto copy = [](absl::Span<const PageId> pages) {
+    return std::vector<PageId>(pages.begin(), pages.end());
+  };
+  sequence.pinned_full = copy(sequence.table.full().pages);
+  sequence.pinned_sliding = copy(sequence.table.sliding().pages);
+  host_.pools().full.Pin(sequence.pinned_full);
+  host_.pools().sliding.Pin(sequence.pinned_sliding);
+  sequence.pinned = true;
+  sequence.phase = Phase::kReceiving;
+  return std::make_unique<Destination>(host_.kv_memory(), plan, sequence.pinned_full,
+                                       sequence.pinned_sliding);
+}
+
+void DecodeEngine::Handle(Committed& committed) {
+  Sequence* sequence = Find(committed.transfer);
+  if (sequence == nullptr) return;
+  Unpin(*sequence);
+  if (sequence->phase != Phase::kReceiving) return;  // cancelled meanwhile
+  metrics_.kvlink_bytes_total.Increment(static_cast<double>(
+      MakeTransferPlan(shape_, sequence->job.request.num_positions()).total_bytes));
+  sequence->output.push_back(committed.payload.first_tokens.front().token);
+  sequence->committed = committed.at;
+  sequence->phase = Phase::kRunning;
+  --load_.requests_waiting;
+  ++load_.requests_running;
+  Log(Severity::kInfo, "sequence_joined",
+      {{"request", sequence->job.request.request_id},
+       {"tokens", sequence->job.request.num_positions()}});
+}
+
+// The gateway hears of it from the prefill worker, and either cancels here or tries again.
+void DecodeEngine::Handle(const Failed& failed) {
+  Sequence* sequence = Find(failed.transfer);
+  if (sequence == nullptr) return;
+  Unpin(*sequence);
+  metrics_.kvlink_failures_total.Increment();
+  Log(Severity::kWarning, "transfer_failed",
+      {{"request", sequence->job.request.request_id},
+       {"reason", std::string(ReasonName(GetReason(failed.status)))},
+       {"message", std::string(failed.status.message())}});
+  if (sequence->phase != Phase::kReceiving) return;
+  sequence->table.Release();
+  sequence->phase = Phase::kAnnounced;
+}
+
+void DecodeEngine::Unpin(Sequence& sequence) {
+  host_.pools().full.Unpin(sequence.pinned_full);
+  host_.pools().sliding.Unpin(sequence.pinned_sliding);
+  sequence.pinned_full.clear();
+  sequence.pinned_sliding.clear();
+  sequence.pinned = false;
+}
+
+// ---- The batch ----
+
+void DecodeEngine::Step() {
+  GrowTables();
+  batch_.Clear();
+  std::vector<Sequence*> in_step;
+  for (Sequence& sequence : sequences_) {
+    if (sequence.phase != Phase::kRunning) continue;
+    AddToBatch(sequence);
+    in_step.push_back(&sequence);
+  }
+  if (in_step.empty()) return;
+  const absl::Time begin = clock_.Now();
+  for (Sequence* sequence : in_step) {
+    if (sequence->first_step != absl::InfiniteFuture()) continue;
+    sequence->first_step = begin;
+    metrics_.handover_seconds.Observe(absl::ToDoubleSeconds(begin - sequence->committed));
+  }
+  host_.kernels().Fill(batch_.batch(), host_.plan());
+  host_.transformer().Forward(host_.plan(), {}, host_.kv_memory(), nullptr);
+  std::map<std::shared_ptr<DecodeReplies>, std::vector<StepTokens>> replies;
+  for (size_t i = 0; i < in_step.size(); ++i) {
+    const std::shared_ptr<DecodeReplies> to = in_step[i]->job.replies;
+    replies[to].push_back(Advance(*in_step[i], static_cast<int64_t>(i)));
+  }
+  for (const auto& [to, sequences] : replies) to->OnStep(sequences);
+  const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
+  AddToMean(load_.step_seconds, seconds);
+  metrics_.step_seconds.Observe(seconds);
+  metrics_.batch_size.Observe(static_cast<double>(in_step.size()));
+  metrics_.output_tokens_total.Increment(static_cast<double>(in_step.size()));
+}
+
+// Room for one more position of every running sequence. When the pools are dry the youngest
+// sequence ends, so that the older ones get through.
+void DecodeEngine::GrowTables() {
+  for (Sequence& sequence : sequences_) {
+    while (sequence.phase == Phase::kRunning && !sequence.table.Extend(1).ok()) {
+      EndWithError(*Youngest(), LinkError(Reason::kKvCacheFull,
+                                          "the worker ran out of KV pages while generating",
+                                          kRetryAfter));
+    }
+  }
+}
+
+// The newest token is the input at the next position.
+void DecodeEngine::AddToBatch(Sequence& sequence) {
+  const int64_t prompt = static_cast<int64_t>(sequence.job.request.prompt_ids.size());
+  const int64_t position = prompt + static_cast<int64_t>(sequence.output.size()) - 1;
+  batch_.Add(absl::MakeConstSpan(sequence.output).last(1), position, sequence.table, 1);
+}
+
+StepTokens DecodeEngine::Advance(Sequence& sequence, int64_t output_row) {
+  const SequenceRequest& request = sequence.job.request;
+  const int64_t position =
+      static_cast<int64_t>(request.prompt_ids.size() + sequence.output.size());
+  const int32_t token = host_.sampler().Choose(host_.FetchLogits(output_row), request.sampling,
+                                               {.candidate = 0, .position = position});
+  StepTokens step{.key = sequence.job.key,
+                  .first_index = static_cast<int64_t>(sequence.output.size()),
+                  .tokens = {token}};
+  sequence.output.push_back(token);
+  step.finish = CheckFinish(request, token, static_cast<int64_t>(sequence.output.size()),
+                            host_.context_tokens_max());
+  // The next query stands at `position` and sees window - 1 positions before it.
+  sequence.table.DropBefore(std::max<int64_t>(0, position - (shape_.window - 1)));
+  if (step.finish != FinishCause::kNone) {
+    step.timings = {.handover = sequence.first_step - sequence.committed,
+                    .decode = clock_.Now() - sequence.first_step};
+    Log(Severity::kInfo, "sequence_finished",
+        {{"request", request.request_id}, {"output_tokens", sequence.output.size()}});
+    Leave(sequence, Reason::kUnspecified);
+  }
+  return step;
+}
+
+// ---- Leaving ----
+
+// Out of the batch at once. Pages that the link may still write are freed by Unpin.
+void DecodeEngine::Leave(Sequence& sequence, Reason reason) {
+  if (sequence.phase == Phase::kEnded) return;
+  if (reason == Reason::kCancelled) metrics_.requests_cancelled_total.Increment();
+  --(sequence.phase == Phase::kRunning ? load_.requests_running : load_.requests_waiting);
+  sequence.phase = Phase::kEnded;
+  sequence.table.Release();
+  intake_.Forget(sequence.transfer.ticket, reason);
+}
+
+void DecodeEngine::EndWithError(Sequence& sequence, const absl::Status& status) {
+  if (sequence.phase == Phase::kEnded) return;
+  metrics_.requests_failed_total.Increment();
+  Leave(sequence, GetReason(status));
+  sequence.job.replies->OnEnded(sequence.job.key, sequence.job.epoch, status);
+  Log(Severity::kWarning, "sequence_failed",
+      {{"request", sequence.job.request.request_id},
+       {"reason", std::string(ReasonName(GetReason(status)))}});
+}
+
+void DecodeEngine::ExpireDeadlines() {
+  const absl::Time now = clock_.Now();
+  for (Sequence& sequence : sequences_) {
+    if (sequence.phase == Phase::kEnded || now < sequence.job.request.deadline) continue;
+    const bool running = sequence.phase == Phase::kRunning;
+    EndWithError(sequence,
+                 LinkError(running ? Reason::kDecodeDeadline : Reason::kTransferDeadline,
+                           "the request's deadline has passed"));
+  }
+}
+
+// Zero while a sequence runs; else until the next deadline.
+absl::Duration DecodeEngine::WaitTime() const {
+  absl::Time next = absl::InfiniteFuture();
+  for (const Sequence& sequence : sequences_) {
+    if (sequence.phase == Phase::kRunning) return absl::ZeroDuration();
+    if (sequence.phase != Phase::kEnded) next = std::min(next, sequence.job.request.deadline);
+  }
+  return next - clock_.Now();
+}
+
+DecodeEngine::Sequence* DecodeEngine::Find(TransferId transfer) {
+  for (Sequence& sequence : sequences_) {
+    if (sequence.transfer == transfer) return &sequence;
+  }
+  return nullptr;
+}
+
+DecodeEngine::Sequence* DecodeEngine::Youngest() {
+  for (auto it = sequences_.rbegin(); it != sequences_.rend(); ++it) {
+    if (it->phase == Phase::kRunning) return &*it;
+  }
+  return nullptr;
+}
+
+void DecodeEngine::PublishLoad() {
+  const KvPools pools = host_.pools();
+  int64_t owned = 0;
+  for (const Sequence& sequence : sequences_) {
+    owned += static_cast<int64_t>(sequence.table.full().pages.size() +
+                                  sequence.table.sliding().pages.size());
+  }
+  load_.full_pages_free = pools.full.num_free();
+  load_.sliding_pages_free = pools.sliding.num_free();
+  const auto used = [](const PageAllocator& pool) {
+    return 1.0 - static_cast<double>(pool.num_free()) / pool.num_pages();
+  };
+  metrics_.kv_cache_usage_ratio.Set(std::max(used(pools.full), used(pools.sliding)));
+  metrics_.kv_pages_free.Set(pools.full.num_free() + pools.sliding.num_free());
+  metrics_.kv_pages_live.Set(pools.full.num_live() + pools.sliding.num_live());
+  metrics_.kv_pages_quarantined.Set(pools.full.num_quarantined() + pools.sliding.num_quarantined());
+  metrics_.kv_pages_unaccounted.Set(
+      static_cast<double>(pools.full.num_live() + pools.sliding.num_live() - owned));
+  metrics_.requests_waiting.Set(static_cast<double>(load_.requests_waiting));
+  metrics_.requests_running.Set(static_cast<double>(load_.requests_running));
+}
+
+}  // namespace cleave

@@ -1,0 +1,141 @@
+// Generates: continuous batching over sequences whose KV prefill workers have brought.
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <map>
+#include <memory>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "decode/decode_job.h"
+#include "decode/decode_metrics.h"
+#include "decode/kv_intake.h"
+#include "engine/model_host.h"
+#include "engine/step_batch.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/mailbox.h"
+
+namespace cleave {
+
+struct DecodeEngineOptions {
+  int sequences_max = 64;  // announced and running together; at most the host's step limits
+};
+
+// What the engine tells about its load. Any thread reads it.
+struct DecodeLoad {
+  std::atomic<int64_t> requests_waiting{0};
+  std::atomic<int64_t> requests_running{0};
+  std::atomic<int64_t> full_pages_free{0};
+  std::atomic<int64_t> sliding_pages_free{0};
+  std::atomic<double> step_seconds{0};  // running mean
+};
+
+// Owns one thread, "decode", which owns everything below the mailbox. All other threads only post.
+//
+// A sequence is announced (it has a ticket and no pages), receives (pages reserved and pinned for
+// the link), runs (in every step) and leaves. It leaves the batch at once when it finishes or is
+// cancelled; pages that the link may still write stay pinned until the link has let go.
+class DecodeEngine {
+ public:
+  // Everything outlives the engine; `intake` answers through the OnX calls below.
+  DecodeEngine(ModelHost& host, KvIntake& intake, const Clock& clock, DecodeMetrics& metrics,
+               const DecodeEngineOptions& options);
+  // Ends every sequence with DRAINING and waits until the link has let go of all pages.
+  ~DecodeEngine();
+
+  // Answered by OnTicket or OnEnded.
+  void Submit(DecodeJob job);
+  // The gateway wants nothing more of it; no answer.
+  void Cancel(RequestKey key);
+  // The gateway is gone.
+  void CancelSession(SessionId session);
+
+  // From the KV link; see ReceiverListener.
+  void ReservePages(TransferId transfer, const TransferPlan& plan);
+  void OnCommitted(TransferId transfer, CommitPayload payload);
+  void OnFailed(TransferId transfer, const absl::Status& status);
+
+  const DecodeLoad& load() const { return load_; }
+  // No sequence is announced, receiving or running.
+  bool idle() const { return load_.requests_waiting + load_.requests_running == 0; }
+
+ private:
+  enum class Phase { kAnnounced, kReceiving, kRunning, kEnded };
+
+  struct Sequence {
+    Sequence(DecodeJob from, const KvPools& pools) : job(std::move(from)), table(pools) {}
+    DecodeJob job;
+    TransferId transfer;
+    Phase phase = Phase::kAnnounced;
+    BlockTable table;
+    bool pinned = false;  // the link may write
+    std::vector<PageId> pinned_full, pinned_sliding;
+    std::vector<int32_t> output;  // the answer so far, emitted_ids first
+    absl::Time committed = absl::InfiniteFuture();
+    absl::Time first_step = absl::InfiniteFuture();
+  };
+
+  struct CancelJob {
+    RequestKey key;
+  };
+  struct CancelGateway {
+    SessionId session;
+  };
+  struct Reserve {
+    TransferId transfer;
+    TransferPlan plan;
+  };
+  struct Committed {
+    TransferId transfer;
+    CommitPayload payload;
+    absl::Time at;
+  };
+  struct Failed {
+    TransferId transfer;
+    absl::Status status;
+  };
+  using Event = std::variant<DecodeJob, CancelJob, CancelGateway, Reserve, Committed, Failed>;
+
+  void Run();
+  void Handle(DecodeJob& job);
+  void Handle(const CancelJob& cancel);
+  void Handle(const CancelGateway& gateway);
+  void Handle(const Reserve& reserve);
+  void Handle(Committed& committed);
+  void Handle(const Failed& failed);
+
+  void Announce(Sequence& sequence);
+  absl::StatusOr<std::unique_ptr<TransferDestination>> ReserveFor(Sequence& sequence,
+                                                                  const TransferPlan& plan);
+  void Step();
+  void AddToBatch(Sequence& sequence);
+  void GrowTables();
+  StepTokens Advance(Sequence& sequence, int64_t output_row);
+  void Leave(Sequence& sequence, Reason reason);
+  void EndWithError(Sequence& sequence, const absl::Status& status);
+  void Unpin(Sequence& sequence);
+  void ExpireDeadlines();
+  absl::Duration WaitTime() const;
+  Sequence* Find(TransferId transfer);
+  Sequence* Youngest();
+  void PublishLoad();
+
+  ModelHost& host_;
+  KvIntake& intake_;
+  const Clock& clock_;
+  DecodeMetrics& metrics_;
+  const DecodeEngineOptions options_;
+  const KvShape shape_;
+  Mailbox<Event> inbox_;
+  DecodeLoad load_;
+
+  std::list<Sequence> sequences_;  // in order of arrival
+  StepBatch batch_;
+  bool stopping_ = false;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;  // last: starts when everything else is there
+};
+
+}  // namespace cleave

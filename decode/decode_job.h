@@ -1,0 +1,52 @@
+// One sequence on a decode worker, from its announcement to its last token.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "engine/request_key.h"
+#include "engine/sequence.h"
+#include "runtime/link/link_messages.h"
+
+namespace cleave {
+
+struct DecodeTimings {
+  absl::Duration handover;  // KV complete until the first step with the sequence
+  absl::Duration decode;    // from there to the last token
+};
+
+// What one step adds to one sequence.
+struct StepTokens {
+  RequestKey key;
+  int64_t first_index = 0;  // of tokens[0] in the answer
+  std::vector<int32_t> tokens;
+  FinishCause finish = FinishCause::kNone;
+  DecodeTimings timings;  // set with the last token
+};
+
+// Where a gateway's answers go; one for each attachment. Called on the engine's thread; must not
+// block.
+class DecodeReplies {
+ public:
+  virtual ~DecodeReplies() = default;
+  virtual void OnTicket(RequestKey key, Ticket ticket) = 0;
+  // All sequences of this gateway that were in a step.
+  virtual void OnStep(absl::Span<const StepTokens> sequences) = 0;
+  // The sequence ended without finishing; the last call about it.
+  virtual void OnEnded(RequestKey key, RequestEpoch epoch, const absl::Status& status) = 0;
+};
+
+struct DecodeJob {
+  RequestKey key;
+  RequestEpoch epoch{};
+  // The ticket of an earlier epoch that goes on, when its prefill worker died.
+  std::optional<Ticket> ticket;
+  SequenceRequest request;
+  std::shared_ptr<DecodeReplies> replies;  // shared with the stream that the answers go to
+};
+
+}  // namespace cleave

@@ -1,0 +1,133 @@
+#include "engine/model_host.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "model/checkpoint.h"
+#include "runtime/base/status.h"
+
+namespace cleave {
+namespace {
+
+int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+std::string MebiBytes(int64_t bytes) {
+  return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+absl::StatusOr<std::unique_ptr<Kernels>> CreateKernels(const std::string& name, Device& device) {
+  if (name == "reference") return CreateReferenceKernels(device);
+  return absl::InvalidArgumentError(
+      absl::StrCat("no kernel backend named ", name, "; this build has: reference"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(const ModelHostOptions& options) {
+  std::unique_ptr<ModelHost> host(new ModelHost);
+  RETURN_IF_ERROR(host->LoadModel(options));
+  RETURN_IF_ERROR(host->SizePools(options));
+  RETURN_IF_ERROR(host->CreateStepMemory(options));
+  return host;
+}
+
+absl::Status ModelHost::LoadModel(const ModelHostOptions& options) {
+  device_ = CreateHostDevice();
+  ASSIGN_OR_RETURN(kernels_, CreateKernels(options.kernels, *device_));
+  ASSIGN_OR_RETURN(config_, ModelConfig::Load(options.folder));
+  ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
+  ASSIGN_OR_RETURN(weights_, ModelWeights::Load(checkpoint, config_, *kernels_));
+  weights_fingerprint_ = checkpoint.Fingerprint();
+  activations_ = options.activations;
+  context_tokens_max_ = std::min(options.context_tokens_max, config_.positions_max);
+  return absl::OkStatus();
+}
+
+// The pools keep the proportion that a sequence of the whole context has, so that neither runs dry
+// long before the other.
+absl::Status ModelHost::SizePools(const ModelHostOptions& options) {
+  ASSIGN_OR_RETURN(const KvLayout layout,
+                   KvLayout::Create(config_, options.page_tokens, options.kv_dtype));
+  const int64_t full = CeilDivide(context_tokens_max_, options.page_tokens);
+  const int64_t sliding = std::min<int64_t>(
+      full, SlidingPagesMax(config_.sliding_window, static_cast<int>(options.step_rows_max),
+                            options.page_tokens));
+  const int64_t sequence_bytes = full * layout.kind(KvKind::kFull).page_bytes +
+                                 sliding * layout.kind(KvKind::kSliding).page_bytes;
+  if (sequence_bytes > options.kv_bytes_max) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "one sequence of ", context_tokens_max_, " tokens needs ", MebiBytes(sequence_bytes),
+        " of KV memory, ", MebiBytes(options.kv_bytes_max),
+        " are given: raise --kv-memory-mib or lower --context-tokens"));
+  }
+  // No pool needs more pages than all sequences of a step can use.
+  const double share = std::min(static_cast<double>(options.kv_bytes_max) /
+                                    static_cast<double>(sequence_bytes),
+                                static_cast<double>(options.step_sequences_max));
+  const auto pages = [&](int64_t of_one) {
+    return static_cast<int64_t>(share * static_cast<double>(of_one));
+  };
+  ASSIGN_OR_RETURN(KvMemory memory,
+                   KvMemory::Create(layout, {pages(sliding), pages(full)}, *device_));
+  kv_memory_ = std::make_unique<KvMemory>(std::move(memory));
+  const auto allocator = [&](KvKind kind) {
+    PageAllocator::FreeHook poison;
+    if (options.poison_free_pages) {
+      poison = [this, kind](PageId page) { kv_memory_->Poison(kind, page); };
+    }
+    return std::make_unique<PageAllocator>(static_cast<int>(kv_memory_->pages(kind)), poison);
+  };
+  full_pages_ = allocator(KvKind::kFull);
+  sliding_pages_ = allocator(KvKind::kSliding);
+  return absl::OkStatus();
+}
+
+absl::Status ModelHost::CreateStepMemory(const ModelHostOptions& options) {
+  limits_ = {.rows = options.step_rows_max,
+             .outputs = options.step_outputs_max,
+             .sequences = options.step_sequences_max,
+             .pages = kv_memory_->pages(KvKind::kFull) + kv_memory_->pages(KvKind::kSliding)};
+  ASSIGN_OR_RETURN(plan_, kernels_->CreatePlan(limits_));
+  ASSIGN_OR_RETURN(transformer_, Transformer::Create(config_, weights_, *kernels_,
+                                                     {.activations = options.activations,
+                                                      .rows_max = limits_.rows,
+                                                      .outputs_max = limits_.outputs}));
+  embedder_ =
+      std::make_unique<MediaEmbedder>(config_, weights_, *kernels_, options.activations);
+  sampler_ = std::make_unique<Sampler>(config_.vocabulary_size, config_.generation.suppressed_ids);
+  logits_.resize(static_cast<size_t>(config_.vocabulary_size));
+  return absl::OkStatus();
+}
+
+absl::Span<const float> ModelHost::FetchLogits(int64_t row) {
+  const TensorView view = transformer_->logits().Rows(row, 1);
+  kernels_->stream().CopyToHost(logits_.data(), view.data, view.row_bytes());
+  kernels_->stream().WaitForAll();
+  return logits_;
+}
+
+std::string ModelHost::FetchFinalHidden(int64_t row) {
+  const TensorView view = transformer_->final_hidden().Rows(row, 1);
+  std::string bytes(view.row_bytes(), '\0');
+  kernels_->stream().CopyToHost(bytes.data(), view.data, bytes.size());
+  kernels_->stream().WaitForAll();
+  return bytes;
+}
+
+std::string ModelHost::numerics_fingerprint() const {
+  return absl::StrCat(kernels_->fingerprint(), " activations ", DTypeName(activations_), " kv ",
+                      DTypeName(layout().dtype()));
+}
+
+std::string ModelHost::MemoryTable() const {
+  const auto pool = [&](KvKind kind) { return kv_memory_->pages(kind) * layout().kind(kind).page_bytes; };
+  return absl::StrFormat(
+      "weights %s, activations %s, KV sliding %d pages %s, KV full %d pages %s, page %d tokens",
+      MebiBytes(weights_.device_bytes), MebiBytes(transformer_->activation_bytes()),
+      kv_memory_->pages(KvKind::kSliding), MebiBytes(pool(KvKind::kSliding)),
+      kv_memory_->pages(KvKind::kFull), MebiBytes(pool(KvKind::kFull)), layout().page_tokens());
+}
+
+}  // namespace cleave

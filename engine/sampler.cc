@@ -1,0 +1,94 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/base/check.h"
+#include "runtime/base/random.h"
+
+namespace cleave {
+
+Sampler::Sampler(int vocabulary_size, std::vector<int32_t> suppressed_ids)
+    : suppressed_(static_cast<size_t>(vocabulary_size), false) {
+  for (const int32_t id : suppressed_ids) suppressed_[static_cast<size_t>(id)] = true;
+  candidates_.reserve(static_cast<size_t>(vocabulary_size));
+}
+
+double GumbelNoise(uint64_t seed, TokenPlace place, int32_t token) {
+  // One block of four words serves four neighbouring tokens.
+  const uint32_t id = static_cast<uint32_t>(token);
+  const std::array<uint32_t, 4> words =
+      Philox4x32({id / 4, static_cast<uint32_t>(place.position),
+                  static_cast<uint32_t>(place.position >> 32), place.candidate},
+                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  constexpr double kTwoToMinus32 = 1.0 / 4294967296.0;
+  const double uniform = (words[id % 4] + 0.5) * kTwoToMinus32;
+  return -std::log(-std::log(uniform));
+}
+
+int32_t Sampler::Choose(absl::Span<const float> logits, const SamplingParameters& sampling,
+                        TokenPlace place) {
+  CHECK(logits.size() == suppressed_.size());
+  const bool greedy = sampling.temperature == 0;
+  candidates_.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (suppressed_[i]) continue;
+    const float score = greedy ? logits[i] : logits[i] / sampling.temperature;
+    candidates_.push_back({score, static_cast<int32_t>(i)});
+  }
+  if (!greedy) {
+    KeepTopK(static_cast<size_t>(sampling.top_k));
+    KeepTopP(sampling.top_p);
+    KeepMinP(sampling.min_p);
+  }
+  int32_t best_id = -1;
+  double best_score = 0;
+  for (const Candidate& candidate : candidates_) {
+    const double score =
+        candidate.score + (greedy ? 0 : GumbelNoise(sampling.seed, place, candidate.id));
+    const bool better = best_id < 0 || score > best_score ||
+                        (score == best_score && candidate.id < best_id);
+    if (!better) continue;
+    best_id = candidate.id;
+    best_score = score;
+  }
+  CHECK(best_id >= 0);
+  return best_id;
+}
+
+void Sampler::KeepTopK(size_t top_k) {
+  if (top_k == 0 || top_k >= candidates_.size()) return;
+  const auto higher = [](const Candidate& a, const Candidate& b) { return a.score > b.score; };
+  const auto last_kept = candidates_.begin() + static_cast<std::ptrdiff_t>(top_k) - 1;
+  std::nth_element(candidates_.begin(), last_kept, candidates_.end(), higher);
+  const float threshold = last_kept->score;
+  std::erase_if(candidates_, [&](const Candidate& c) { return c.score < threshold; });
+}
+
+void Sampler::KeepTopP(float top_p) {
+  if (top_p >= 1) return;
+  // The id breaks ties, so that the set does not depend on how the sort works.
+  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+    return a.score != b.score ? a.score > b.score : a.id < b.id;
+  });
+  const double largest = candidates_.front().score;
+  double total = 0;
+  for (const Candidate& candidate : candidates_) total += std::exp(candidate.score - largest);
+  double reached = 0;
+  size_t kept = 0;
+  while (kept < candidates_.size() && reached < top_p * total) {
+    reached += std::exp(candidates_[kept].score - largest);
+    ++kept;
+  }
+  candidates_.resize(kept);
+}
+
+void Sampler::KeepMinP(float min_p) {
+  if (min_p <= 0) return;
+  float largest = candidates_.front().score;
+  for (const Candidate& candidate : candidates_) largest = std::max(largest, candidate.score);
+  const double threshold = largest + std::log(double{min_p});
+  std::erase_if(candidates_, [&](const Candidate& c) { return c.score < threshold; });
+}
+
+}  // namespace cleave

@@ -1,0 +1,86 @@
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/error.h"
+#include "runtime/base/status.h"
+
+namespace cleave {
+namespace {
+
+absl::Status CheckIds(const std::vector<int32_t>& ids, absl::string_view field,
+                      const ModelConfig& config) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < config.vocabulary_size) continue;
+    return InvalidField(Reason::kFieldInvalid, absl::StrCat(field, "[", i, "]"),
+                        absl::StrCat("0 to ", config.vocabulary_size - 1), absl::StrCat(ids[i]));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMedia(const std::vector<MediaSpan>& media, int64_t prompt_tokens) {
+  int64_t free_from = 0;
+  for (size_t i = 0; i < media.size(); ++i) {
+    const MediaSpan& span = media[i];
+    if (span.tokens >= 1 && span.first_position >= free_from && span.end() <= prompt_tokens) {
+      free_from = span.end();
+      continue;
+    }
+    return InvalidField(Reason::kFieldInvalid, absl::StrCat("media[", i, "]"),
+                        absl::StrCat("positions ", free_from, " to ", prompt_tokens - 1),
+                        absl::StrCat(span.tokens, " tokens at ", span.first_position));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRange(absl::string_view field, double value, double min, double max) {
+  if (value >= min && value <= max) return absl::OkStatus();  // NaN fails
+  return InvalidField(Reason::kFieldInvalid, field, absl::StrCat(min, " to ", max),
+                      absl::StrCat(value));
+}
+
+}  // namespace
+
+absl::Status SequenceRequest::Validate(const ModelConfig& config,
+                                       int64_t context_tokens_max) const {
+  if (prompt_ids.empty()) {
+    return InvalidField(Reason::kFieldInvalid, "prompt_ids", "at least 1 token", "none");
+  }
+  if (num_positions() >= context_tokens_max) {
+    return InvalidField(Reason::kContextTooLong, "prompt_ids",
+                        absl::StrCat("at most ", context_tokens_max - 1, " tokens"),
+                        absl::StrCat(num_positions(), " tokens"));
+  }
+  RETURN_IF_ERROR(CheckIds(prompt_ids, "prompt_ids", config));
+  RETURN_IF_ERROR(CheckIds(emitted_ids, "emitted_ids", config));
+  RETURN_IF_ERROR(CheckMedia(media, static_cast<int64_t>(prompt_ids.size())));
+  if (output_tokens_max <= static_cast<int64_t>(emitted_ids.size())) {
+    return InvalidField(Reason::kFieldInvalid, "output_tokens_max",
+                        absl::StrCat("more than the ", emitted_ids.size(), " tokens emitted"),
+                        absl::StrCat(output_tokens_max));
+  }
+  RETURN_IF_ERROR(CheckRange("sampling.temperature", sampling.temperature, 0, 2));
+  RETURN_IF_ERROR(CheckRange("sampling.top_k", sampling.top_k, 0, 1 << 30));
+  RETURN_IF_ERROR(CheckRange("sampling.min_p", sampling.min_p, 0, 1));
+  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) {
+    return InvalidField(Reason::kFieldInvalid, "sampling.top_p", "above 0, at most 1",
+                        absl::StrCat(sampling.top_p));
+  }
+  return absl::OkStatus();
+}
+
+FinishCause CheckFinish(const SequenceRequest& request, int32_t token, int64_t output_tokens,
+                        int64_t context_tokens_max) {
+  if (std::find(request.stop_ids.begin(), request.stop_ids.end(), token) !=
+      request.stop_ids.end()) {
+    return FinishCause::kStopId;
+  }
+  if (output_tokens >= request.output_tokens_max) return FinishCause::kMaxTokens;
+  const int64_t prompt_tokens = static_cast<int64_t>(request.prompt_ids.size());
+  if (prompt_tokens + output_tokens >= context_tokens_max) return FinishCause::kContextFull;
+  return FinishCause::kNone;
+}
+
+}  // namespace cleave

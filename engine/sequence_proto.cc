@@ -1,0 +1,80 @@
+#include "engine/sequence_proto.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/error.h"
+#include "runtime/base/status.h"
+
+namespace cleave {
+namespace {
+
+absl::StatusOr<MediaSpan> SpanFromProto(const cluster::v1::MediaSpan& proto) {
+  MediaSpan span{.kind = MediaKind::kImage,
+                 .first_position = proto.first_position(),
+                 .tokens = proto.tokens(),
+                 .image_token_budget = static_cast<int>(proto.image_token_budget())};
+  ASSIGN_OR_RETURN(span.content_hash, ContentHashFromProto(proto.content_hash()));
+  switch (proto.kind()) {
+    case cluster::v1::MEDIA_KIND_IMAGE:
+      return span;
+    case cluster::v1::MEDIA_KIND_AUDIO:
+      span.kind = MediaKind::kAudio;
+      return span;
+    default:
+      return InvalidField(Reason::kFieldInvalid, "kind", "image or audio",
+                          absl::StrCat(static_cast<int>(proto.kind())));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<ContentHash> ContentHashFromProto(absl::string_view bytes) {
+  ContentHash hash;
+  if (bytes.size() != hash.size()) {
+    return InvalidField(Reason::kFieldInvalid, "content_hash", absl::StrCat(hash.size(), " bytes"),
+                        absl::StrCat(bytes.size(), " bytes"));
+  }
+  std::copy(bytes.begin(), bytes.end(), hash.begin());
+  return hash;
+}
+
+absl::StatusOr<SequenceRequest> SequenceFromProto(const cluster::v1::SequenceSpec& spec,
+                                                  const ModelConfig& config,
+                                                  int64_t context_tokens_max, absl::Time now) {
+  SequenceRequest request{
+      .request_id = spec.request_id(),
+      .prompt_ids = {spec.prompt_ids().begin(), spec.prompt_ids().end()},
+      .emitted_ids = {spec.emitted_ids().begin(), spec.emitted_ids().end()},
+      .sampling = {.temperature = spec.sampling().temperature(),
+                   .top_k = static_cast<int>(std::min<uint32_t>(spec.sampling().top_k(), 1 << 30)),
+                   .top_p = spec.sampling().top_p(),
+                   .min_p = spec.sampling().min_p(),
+                   .seed = spec.sampling().seed()},
+      .stop_ids = {spec.stop_ids().begin(), spec.stop_ids().end()},
+      .output_tokens_max = spec.output_tokens_max(),
+      .deadline = now + absl::Milliseconds(spec.time_left_milliseconds())};
+  for (int i = 0; i < spec.media_size(); ++i) {
+    absl::StatusOr<MediaSpan> span = SpanFromProto(spec.media(i));
+    if (!span.ok()) return PrefixField(span.status(), absl::StrCat("media[", i, "]"));
+    request.media.push_back(*std::move(span));
+  }
+  RETURN_IF_ERROR(request.Validate(config, context_tokens_max));
+  return request;
+}
+
+cluster::v1::FinishCause FinishToProto(FinishCause cause) {
+  switch (cause) {
+    case FinishCause::kNone:
+      return cluster::v1::FINISH_CAUSE_UNSPECIFIED;
+    case FinishCause::kStopId:
+      return cluster::v1::FINISH_CAUSE_STOP_ID;
+    case FinishCause::kMaxTokens:
+      return cluster::v1::FINISH_CAUSE_MAX_TOKENS;
+    case FinishCause::kContextFull:
+      return cluster::v1::FINISH_CAUSE_CONTEXT_FULL;
+  }
+  return cluster::v1::FINISH_CAUSE_UNSPECIFIED;
+}
+
+}  // namespace cleave

@@ -1,0 +1,57 @@
+#include "prefill/media_store.h"
+
+#include <xxhash.h>
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/error.h"
+
+namespace cleave {
+
+ContentHash HashContent(absl::string_view bytes) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
+  ContentHash hash;
+  static_assert(sizeof(canonical.digest) == sizeof(hash));
+  std::memcpy(hash.data(), canonical.digest, hash.size());
+  return hash;
+}
+
+absl::Status MediaStore::Put(const ContentHash& hash, std::string bytes) {
+  const int64_t size = static_cast<int64_t>(bytes.size());
+  if (size > bytes_max_) {
+    return InvalidField(Reason::kMediaLimit, "total_bytes", absl::StrCat("at most ", bytes_max_),
+                        absl::StrCat(size));
+  }
+  if (HashContent(bytes) != hash) {
+    return InvalidField(Reason::kMediaUndecodable, "content_hash", "the hash of the bytes",
+                        "another one");
+  }
+  auto shared = std::make_shared<const std::string>(std::move(bytes));
+  MutexLock lock(mutex_);
+  if (const auto found = index_.find(hash); found != index_.end()) {
+    entries_.splice(entries_.begin(), entries_, found->second);
+    return absl::OkStatus();
+  }
+  entries_.push_front({hash, std::move(shared)});
+  index_[hash] = entries_.begin();
+  bytes_ += size;
+  while (bytes_ > bytes_max_) {
+    bytes_ -= static_cast<int64_t>(entries_.back().bytes->size());
+    index_.erase(entries_.back().hash);
+    entries_.pop_back();
+  }
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const std::string> MediaStore::Get(const ContentHash& hash) {
+  MutexLock lock(mutex_);
+  const auto found = index_.find(hash);
+  if (found == index_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  return found->second->bytes;
+}
+
+}  // namespace cleave

@@ -1,0 +1,413 @@
+#include "prefill/prefill_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "prefill/chunking.h"
+#include "prefill/frame_schedule.h"
+#include "runtime/base/error.h"
+#include "runtime/base/log.h"
+#include "runtime/base/status.h"
+#include "runtime/link/link_error.h"
+
+namespace cleave {
+namespace {
+
+constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; senders are bounded
+
+PoolKind PoolOf(KvKind kind) { return kind == KvKind::kFull ? PoolKind::kFull : PoolKind::kSliding; }
+
+PageAllocator& AllocatorOf(const KvPools& pools, PoolKind pool) {
+  return pool == PoolKind::kFull ? pools.full : pools.sliding;
+}
+
+void AddToMean(std::atomic<double>& mean, double value) {
+  constexpr double kNewShare = 0.2;
+  const double old = mean.load();
+  mean = old == 0 ? value : old + kNewShare * (value - old);
+}
+
+}  // namespace
+
+PrefillEngine::PrefillEngine(ModelHost& host, KvOutlet& outlet, const Clock& clock,
+                             PrefillMetrics& metrics, const PrefillEngineOptions& options)
+    : host_(host),
+      outlet_(outlet),
+      clock_(clock),
+      metrics_(metrics),
+      options_(options),
+      shape_(host.layout().shape()),
+      inbox_(kInboxReserve),
+      batch_(host.config().tokens, host.limits()),
+      thread_([this] { Run(); }) {}
+
+PrefillEngine::~PrefillEngine() {
+  stop_ = true;
+  inbox_.Wake();
+  thread_.join();
+}
+
+bool PrefillEngine::Submit(PrefillJob&& job) {
+  if (jobs_.fetch_add(1) >= options_.jobs_max) {
+    --jobs_;
+    return false;
+  }
+  ++load_.requests_waiting;
+  load_.queued_tokens += job.request.num_positions();
+  return inbox_.PushAlways(Event(std::move(job)));
+}
+
+void PrefillEngine::Cancel(RequestKey key, Reason reason) {
+  inbox_.PushAlways(Event(CancelJob{key, reason}));
+}
+void PrefillEngine::CancelSession(SessionId session) {
+  inbox_.PushAlways(Event(CancelGateway{session}));
+}
+void PrefillEngine::OnGranted(TransferId transfer) { inbox_.PushAlways(Event(Granted{transfer})); }
+void PrefillEngine::OnFinished(TransferId transfer, const absl::Status& status) {
+  inbox_.PushAlways(Event(Finished{transfer, status}));
+}
+
+void PrefillEngine::Run() {
+  std::vector<Event> events;
+  while (true) {
+    inbox_.TakeAll(events, WaitTime());
+    for (Event& event : events) {
+      std::visit([this](auto& message) { Handle(message); }, event);
+    }
+    if (stop_ && !stopping_) {
+      stopping_ = true;
+      for (Work& work : works_) End(work, LinkError(Reason::kDraining, "the worker stops"));
+    }
+    ExpireDeadlines();
+    works_.remove_if([](const Work& work) { return work.ended && !work.begun; });
+    if (stopping_ && works_.empty()) return;
+    Step();
+    PublishLoad();
+  }
+}
+
+void PrefillEngine::Handle(PrefillJob& job) {
+  Work& work = works_.emplace_back(std::move(job), host_.pools());
+  work.plan = MakeTransferPlan(shape_, work.job.request.num_positions());
+  if (stopping_) End(work, LinkError(Reason::kDraining, "the worker stops"));
+}
+
+void PrefillEngine::Handle(const CancelJob& cancel) {
+  for (Work& work : works_) {
+    if (work.job.key == cancel.key) End(work, LinkError(cancel.reason, "cancelled by the gateway"));
+  }
+}
+
+void PrefillEngine::Handle(const CancelGateway& gateway) {
+  for (Work& work : works_) {
+    if (work.job.key.session == gateway.session) {
+      End(work, LinkError(Reason::kCancelled, "the gateway is gone"));
+    }
+  }
+}
+
+void PrefillEngine::Handle(const Granted& granted) {
+  Work* work = Find(granted.transfer);
+  if (work == nullptr) return;
+  work->granted = clock_.Now();
+  metrics_.kvlink_grant_wait_seconds.Observe(absl::ToDoubleSeconds(work->granted - work->started));
+}
+
+// The link has given all memory of the transfer back.
+void PrefillEngine::Handle(const Finished& finished) {
+  Work* work = Find(finished.transfer);
+  if (work == nullptr) return;
+  if (!work->ended) {
+    Report(*work, finished.status, finished.status.ok() ? work->plan.total_bytes : 0);
+  }
+  work->table.Release();
+  full_pages_reserved_ -= work->full_pages_reserved;
+  sliding_pages_reserved_ -= work->sliding_pages_reserved;
+  work->begun = false;
+}
+
+void PrefillEngine::Handle(const PagesReleased& released) {
+  AllocatorOf(host_.pools(), released.pool).Unpin(released.pages);
+}
+
+PrefillEngine::Work* PrefillEngine::Find(TransferId transfer) {
+  for (Work& work : works_) {
+    if (work.begun && work.job.transfer == transfer) return &work;
+  }
+  return nullptr;
+}
+
+void PrefillEngine::Step() {
+  std::vector<Chunk> chunks = ChooseChunks();
+  if (chunks.empty()) return;
+  const absl::Time begin = clock_.Now();
+  host_.kernels().Fill(batch_.batch(), host_.plan());
+  host_.transformer().Forward(host_.plan(), batch_.soft_rows(), host_.kv_memory(),
+                              [&](int layer) { SendLayer(layer, chunks); });
+  for (Chunk& chunk : chunks) FinishChunk(chunk);
+  const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
+  AddToMean(load_.step_seconds, seconds);
+  metrics_.step_seconds.Observe(seconds);
+  metrics_.batch_tokens.Observe(static_cast<double>(batch_.rows()));
+  metrics_.prompt_tokens_total.Increment(static_cast<double>(batch_.rows()));
+}
+
+// Earliest deadline first; each prompt gets what is left of the step's rows.
+std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
+  std::vector<Work*> order;
+  for (Work& work : works_) {
+    if (!work.ended && !work.finishing) order.push_back(&work);
+  }
+  std::stable_sort(order.begin(), order.end(), [](const Work* a, const Work* b) {
+    return a->job.request.deadline < b->job.request.deadline;
+  });
+  batch_.Clear();
+  std::vector<Chunk> chunks;
+  for (Work* work : order) {
+    const int64_t rows_left = options_.chunk_tokens - batch_.rows();
+    const bool room = rows_left > 0 && batch_.outputs() < host_.limits().outputs &&
+                      static_cast<int64_t>(chunks.size()) < host_.limits().sequences;
+    if (!room) break;
+    if (!work->begun && !Start(*work)) continue;
+    const SequenceRequest& request = work->job.request;
+    Chunk chunk{.work = work,
+                .begin = work->computed,
+                .end = ChunkEnd(request.media, request.num_positions(), work->computed, rows_left)};
+    // A stretched chunk may not fit beside the others; it comes first in a later step.
+    if (batch_.rows() + chunk.end - chunk.begin > host_.limits().rows) continue;
+    if (const absl::Status added = AddToBatch(chunk); !added.ok()) {
+      End(*work, added);
+      continue;
+    }
+    chunks.push_back(chunk);
+  }
+  return chunks;
+}
+
+// Reserves pages for the whole prompt, so that prompts under way never wait for each other, and
+// claims the decode worker's. False: no room yet.
+bool PrefillEngine::Start(Work& work) {
+  const int64_t full = work.plan.full_pages;
+  const int64_t sliding = std::min<int64_t>(
+      full, SlidingPagesMax(shape_.window, static_cast<int>(host_.limits().rows),
+                            shape_.page_tokens));
+  const KvPools pools = host_.pools();
+  if (full_pages_reserved_ + full > pools.full.num_pages() ||
+      sliding_pages_reserved_ + sliding > pools.sliding.num_pages()) {
+    return false;
+  }
+  full_pages_reserved_ += work.full_pages_reserved = full;
+  sliding_pages_reserved_ += work.sliding_pages_reserved = sliding;
+  work.begun = true;
+  work.started = clock_.Now();
+  --load_.requests_waiting;
+  ++load_.requests_running;
+  outlet_.Begin(work.job.decode_address, {.id = work.job.transfer,
+                                          .plan = work.plan,
+                                          .deadline = work.job.request.deadline});
+  Log(Severity::kInfo, "prefill_started",
+      {{"request", work.job.request.request_id},
+       {"tokens", work.job.request.num_positions()},
+       {"kv_bytes", work.plan.total_bytes}});
+  return true;
+}
+
+absl::Status PrefillEngine::AddToBatch(Chunk& chunk) {
+  Work& work = *chunk.work;
+  const SequenceRequest& request = work.job.request;
+  RETURN_IF_ERROR(work.table.Extend(chunk.end - chunk.begin));
+  work.embedded.resize(request.media.size());
+  for (size_t i = 0; i < request.media.size(); ++i) {
+    const MediaSpan& span = request.media[i];
+    const bool inside = span.first_position < chunk.end && chunk.begin < span.end();
+    if (inside && work.embedded[i].tokens() == 0) RETURN_IF_ERROR(EmbedMedia(work, i));
+  }
+  std::vector<int32_t> ids;
+  for (int64_t p = chunk.begin; p < chunk.end; ++p) ids.push_back(request.token_at(p));
+  const bool last = chunk.end == request.num_positions();
+  if (last) chunk.output = batch_.outputs();
+  const int64_t row = batch_.Add(ids, chunk.begin, work.table, last ? 1 : 0);
+  for (size_t i = 0; i < request.media.size(); ++i) {
+    const MediaSpan& span = request.media[i];
+    const int64_t first = std::max(span.first_position, chunk.begin);
+    const int64_t end = std::min(span.end(), chunk.end);
+    if (first >= end) continue;
+    batch_.AddSoftRows(row + first - chunk.begin,
+                       work.embedded[i].view().Rows(first - span.first_position, end - first));
+    if (span.kind == MediaKind::kImage) batch_.MarkPicture(row + first - chunk.begin, span);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrefillEngine::EmbedMedia(Work& work, size_t index) {
+  const PreparedMedia& media = work.job.media[index];
+  if (work.job.request.media[index].kind == MediaKind::kImage) {
+    ASSIGN_OR_RETURN(work.embedded[index],
+                     host_.embedder().EmbedImage(media.image.tiles, media.image.rows,
+                                                 media.image.columns));
+  } else {
+    ASSIGN_OR_RETURN(work.embedded[index], host_.embedder().EmbedAudio(media.audio.frames));
+  }
+  return absl::OkStatus();
+}
+
+// Called when the layer's last write to the pages has been submitted; the pages are read by the
+// mover from here on, so the device must have done it.
+void PrefillEngine::SendLayer(int layer, absl::Span<const Chunk> chunks) {
+  Stream& stream = host_.kernels().stream();
+  const KvKind kind = host_.config().layers[static_cast<size_t>(layer)].kind;
+  for (const Chunk& chunk : chunks) {
+    Work& work = *chunk.work;
+    const int64_t num_positions = work.job.request.num_positions();
+    const FrameSlice slice = FinishedPages(
+        shape_, work.plan,
+        {.computed_before = chunk.begin,
+         .computed_after = chunk.end,
+         .num_positions = num_positions},
+        PoolOf(kind), host_.layout().index_in_kind(layer));
+    if (slice.page_count == 0) continue;
+    if (chunk.end == num_positions) ClearTail(work, layer, kind);
+    stream.WaitForAll();
+    SendSlice(work, layer, slice);
+  }
+}
+
+void PrefillEngine::ClearTail(Work& work, int layer, KvKind kind) {
+  const int64_t used = work.job.request.num_positions() % shape_.page_tokens;
+  if (used == 0) return;
+  const PageRun run = kind == KvKind::kFull ? work.table.full() : work.table.sliding();
+  host_.kernels().ClearKvSlots(host_.kv_view(layer), run.pages.back(), static_cast<int>(used));
+}
+
+void PrefillEngine::SendSlice(Work& work, int layer, const FrameSlice& slice) {
+  const KvKind kind = host_.config().layers[static_cast<size_t>(layer)].kind;
+  const PageRun run = kind == KvKind::kFull ? work.table.full() : work.table.sliding();
+  const int64_t first_ordinal = run.first_position / shape_.page_tokens;
+  const auto pages = run.pages.subspan(static_cast<size_t>(slice.first_page - first_ordinal),
+                                       static_cast<size_t>(slice.page_count));
+  std::vector<PageBytes> bytes;
+  for (const PageId page : pages) {
+    bytes.push_back(host_.kv_memory().HostLayerBytes(kind, page, static_cast<int>(slice.layer)));
+  }
+  AllocatorOf(host_.pools(), slice.pool).Pin(pages);
+  outlet_.QueueFrame(work.job.transfer, slice, std::move(bytes),
+                     [this, pool = slice.pool,
+                      released = std::vector<PageId>(pages.begin(), pages.end())]() mutable {
+                       inbox_.PushAlways(Event(PagesReleased{pool, std::move(released)}));
+                     });
+}
+
+void PrefillEngine::FinishChunk(Chunk& chunk) {
+  Work& work = *chunk.work;
+  load_.queued_tokens -= chunk.end - chunk.begin;
+  work.computed = chunk.end;
+  work.table.DropBefore(std::max<int64_t>(0, chunk.end - (shape_.window - 1)));
+  for (size_t i = 0; i < work.embedded.size(); ++i) {
+    if (work.job.request.media[i].end() > chunk.end || work.embedded[i].tokens() == 0) continue;
+    work.embedded[i] = SoftEmbeddings();
+    work.job.media[i] = PreparedMedia();
+  }
+  if (chunk.output >= 0) FinishPrompt(work, chunk.output);
+}
+
+// The first token leaves before the transfer ends. An answer that it completes needs no decode
+// worker.
+void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
+  const SequenceRequest& request = work.job.request;
+  const int64_t position = request.num_positions();
+  const int32_t token = host_.sampler().Choose(host_.FetchLogits(output), request.sampling,
+                                               {.candidate = 0, .position = position});
+  const FinishCause finish =
+      CheckFinish(request, token, static_cast<int64_t>(request.emitted_ids.size()) + 1,
+                  host_.context_tokens_max());
+  const absl::Time now = clock_.Now();
+  work.job.replies->OnFirstToken(
+      work.job.key, token, finish,
+      {.queue = work.started - work.job.accepted - work.job.media_time,
+       .media = work.job.media_time,
+       .prefill = now - work.started,
+       .grant_wait = work.granted <= now ? work.granted - work.started : absl::ZeroDuration()});
+  work.finishing = true;
+  if (finish != FinishCause::kNone) {
+    Report(work, absl::OkStatus(), 0);
+    outlet_.Cancel(work.job.transfer, Reason::kCancelled);
+    return;
+  }
+  CommitPayload payload{.first_tokens = {{.token = token, .log_probability = 0}},
+                        .last_hidden_state = host_.FetchFinalHidden(output),
+                        .num_positions = position};
+  outlet_.Commit(work.job.transfer, std::move(payload));
+}
+
+// Ends a job early. Its pages stay until the link has answered with OnFinished.
+void PrefillEngine::End(Work& work, const absl::Status& status) {
+  if (work.ended) return;
+  Report(work, status, 0);
+  work.finishing = true;
+  if (work.begun) outlet_.Cancel(work.job.transfer, GetReason(status));
+}
+
+void PrefillEngine::Report(Work& work, const absl::Status& status, int64_t kv_bytes) {
+  work.ended = true;
+  --jobs_;
+  --(work.begun ? load_.requests_running : load_.requests_waiting);
+  load_.queued_tokens -= work.job.request.num_positions() - work.computed;
+  metrics_.kvlink_bytes_total.Increment(static_cast<double>(kv_bytes));
+  if (!status.ok()) metrics_.requests_failed_total.Increment();
+  work.job.replies->OnEnded(work.job.key, work.job.transfer.epoch, status, kv_bytes);
+  Log(status.ok() ? Severity::kInfo : Severity::kWarning, "prefill_ended",
+      {{"request", work.job.request.request_id},
+       {"status", status.ok() ? "OK" : std::string(ReasonName(GetReason(status)))},
+       {"message", std::string(status.message())}});
+}
+
+void PrefillEngine::ExpireDeadlines() {
+  const absl::Time now = clock_.Now();
+  for (Work& work : works_) {
+    if (work.ended || now < work.job.request.deadline) continue;
+    const Reason reason = !work.begun       ? Reason::kQueueDeadline
+                          : work.finishing ? Reason::kTransferDeadline
+                                           : Reason::kPrefillDeadline;
+    End(work, LinkError(reason, "the request's deadline has passed"));
+  }
+}
+
+// Zero while there is something to compute; else until the next deadline.
+absl::Duration PrefillEngine::WaitTime() const {
+  absl::Time next = absl::InfiniteFuture();
+  for (const Work& work : works_) {
+    if (work.ended) continue;
+    if (work.begun && !work.finishing) return absl::ZeroDuration();
+    next = std::min(next, work.job.request.deadline);
+  }
+  // A prompt that waits for pages goes on when another has given its own back, which is an event; a
+  // prompt that nothing stands before was started by the last step.
+  return next - clock_.Now();
+}
+
+void PrefillEngine::PublishLoad() {
+  const KvPools pools = host_.pools();
+  int64_t owned_full = 0, owned_sliding = 0;
+  for (const Work& work : works_) {
+    owned_full += static_cast<int64_t>(work.table.full().pages.size());
+    owned_sliding += static_cast<int64_t>(work.table.sliding().pages.size());
+  }
+  load_.full_pages_free = pools.full.num_free();
+  load_.sliding_pages_free = pools.sliding.num_free();
+  const auto used = [](const PageAllocator& pool) {
+    return 1.0 - static_cast<double>(pool.num_free()) / pool.num_pages();
+  };
+  metrics_.kv_cache_usage_ratio.Set(std::max(used(pools.full), used(pools.sliding)));
+  metrics_.kv_pages_free.Set(pools.full.num_free() + pools.sliding.num_free());
+  metrics_.kv_pages_live.Set(pools.full.num_live() + pools.sliding.num_live());
+  metrics_.kv_pages_quarantined.Set(pools.full.num_quarantined() + pools.sliding.num_quarantined());
+  metrics_.kv_pages_unaccounted.Set(static_cast<double>(
+      pools.full.num_live() - owned_full + pools.sliding.num_live() - owned_sliding));
+  metrics_.requests_waiting.Set(static_cast<double>(load_.requests_waiting));
+  metrics_.requests_running.Set(static_cast<double>(load_.requests_running));
+  metrics_.queue_tokens.Set(static_cast<double>(load_.queued_tokens));
+}
+
+}  // namespace cleave

@@ -1,0 +1,153 @@
+// Computes prompts: chunk by chunk, several prompts in a step, every finished page on its way to the
+// decode worker while the next layer is computed, and the first token out before the transfer ends.
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "engine/model_host.h"
+#include "engine/step_batch.h"
+#include "prefill/kv_outlet.h"
+#include "prefill/prefill_job.h"
+#include "prefill/prefill_metrics.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/mailbox.h"
+
+namespace cleave {
+
+struct PrefillEngineOptions {
+  int64_t chunk_tokens = 256;  // rows a step aims at; stretched over a picture
+  int jobs_max = 64;           // queued and running together
+};
+
+// What the engine tells about its load. Any thread reads it.
+struct PrefillLoad {
+  std::atomic<int64_t> requests_waiting{0};
+  std::atomic<int64_t> requests_running{0};
+  std::atomic<int64_t> queued_tokens{0};
+  std::atomic<int64_t> full_pages_free{0};
+  std::atomic<int64_t> sliding_pages_free{0};
+  std::atomic<double> step_seconds{0};  // running mean
+};
+
+// Owns one thread, "prefill", which owns everything below the mailbox. All other threads only post.
+class PrefillEngine {
+ public:
+  // Everything outlives the engine; `outlet` answers through the OnX calls below.
+  PrefillEngine(ModelHost& host, KvOutlet& outlet, const Clock& clock, PrefillMetrics& metrics,
+                const PrefillEngineOptions& options);
+  // Ends every job with DRAINING and waits until the link has given all memory back.
+  ~PrefillEngine();
+
+  // False: full. Then the job is unchanged and its replies hear nothing.
+  bool Submit(PrefillJob&& job);
+  // Ends a job, if it is still there.
+  void Cancel(RequestKey key, Reason reason);
+  // Ends all jobs of a gateway that is gone.
+  void CancelSession(SessionId session);
+
+  // From the KV link.
+  void OnGranted(TransferId transfer);
+  void OnFinished(TransferId transfer, const absl::Status& status);
+
+  const PrefillLoad& load() const { return load_; }
+  // No job is queued or running.
+  bool idle() const { return load_.requests_waiting + load_.requests_running == 0; }
+
+ private:
+  // A job and what has been done for it.
+  struct Work {
+    explicit Work(PrefillJob from, const KvPools& pools) : job(std::move(from)), table(pools) {}
+    PrefillJob job;
+    BlockTable table;
+    TransferPlan plan;
+    std::vector<SoftEmbeddings> embedded;  // of media in the chunk under way
+    int64_t computed = 0;                  // positions
+    int64_t full_pages_reserved = 0;       // of the pools, for the whole prompt
+    int64_t sliding_pages_reserved = 0;
+    absl::Time started = absl::InfiniteFuture();
+    absl::Time granted = absl::InfiniteFuture();
+    bool begun = false;      // the link knows the transfer
+    bool ended = false;      // replies have heard OnEnded
+    bool finishing = false;  // nothing more to compute
+  };
+  using WorkIterator = std::list<Work>::iterator;
+
+  // What one step computes of one prompt.
+  struct Chunk {
+    Work* work;
+    int64_t begin;
+    int64_t end;
+    int64_t output = -1;  // output row of the last position, when the prompt ends with this chunk
+  };
+
+  struct CancelJob {
+    RequestKey key;
+    Reason reason;
+  };
+  struct CancelGateway {
+    SessionId session;
+  };
+  struct Granted {
+    TransferId transfer;
+  };
+  struct Finished {
+    TransferId transfer;
+    absl::Status status;
+  };
+  struct PagesReleased {
+    PoolKind pool;
+    std::vector<PageId> pages;
+  };
+  using Event = std::variant<PrefillJob, CancelJob, CancelGateway, Granted, Finished, PagesReleased>;
+
+  void Run();
+  void Handle(PrefillJob& job);
+  void Handle(const CancelJob& cancel);
+  void Handle(const CancelGateway& gateway);
+  void Handle(const Granted& granted);
+  void Handle(const Finished& finished);
+  void Handle(const PagesReleased& released);
+
+  void Step();
+  std::vector<Chunk> ChooseChunks();
+  bool Start(Work& work);
+  absl::Status AddToBatch(Chunk& chunk);
+  absl::Status EmbedMedia(Work& work, size_t index);
+  void SendLayer(int layer, absl::Span<const Chunk> chunks);
+  void SendSlice(Work& work, int layer, const FrameSlice& slice);
+  void ClearTail(Work& work, int layer, KvKind kind);
+  void FinishChunk(Chunk& chunk);
+  void FinishPrompt(Work& work, int64_t output);
+  void End(Work& work, const absl::Status& status);
+  void Report(Work& work, const absl::Status& status, int64_t kv_bytes);
+  void ExpireDeadlines();
+  absl::Duration WaitTime() const;
+  Work* Find(TransferId transfer);
+  void PublishLoad();
+
+  ModelHost& host_;
+  KvOutlet& outlet_;
+  const Clock& clock_;
+  PrefillMetrics& metrics_;
+  const PrefillEngineOptions options_;
+  const KvShape shape_;
+  Mailbox<Event> inbox_;
+  PrefillLoad load_;
+  std::atomic<int> jobs_{0};  // submitted and not ended
+
+  std::list<Work> works_;  // in order of arrival
+  StepBatch batch_;
+  int64_t full_pages_reserved_ = 0;
+  int64_t sliding_pages_reserved_ = 0;
+  bool stopping_ = false;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;  // last: starts when everything else is there
+};
+
+}  // namespace cleave
