@@ -5,6 +5,7 @@
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
 include(GoogleTest)
 
 # A static archive by its file name, as ${out}.
@@ -38,9 +39,8 @@ target_link_libraries(third_party::grpc INTERFACE
 find_program(PROTOC protoc REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 
-foreach(name sndfile soxr libexif libjpeg libpng libwebp icu-uc sentencepiece)
+foreach(name sndfile soxr libjpeg libpng sentencepiece)
   string(REGEX REPLACE "^lib" "" short ${name})
-  string(REPLACE "icu-uc" "icu" short ${short})
   pkg_check_modules(${short} REQUIRED IMPORTED_TARGET GLOBAL ${name})
   add_library(third_party::${short} ALIAS PkgConfig::${short})
 endforeach()

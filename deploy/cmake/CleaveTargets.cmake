@@ -32,7 +32,9 @@ target_compile_options(cleave_options INTERFACE ${sanitize})
 target_link_options(cleave_options INTERFACE ${sanitize})
 
 function(_cleave_warnings target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror)
+  # Designated initializers leave fields at their defaults on purpose.
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror
+    -Wno-missing-field-initializers)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     target_compile_options(${target} PRIVATE -Wthread-safety)
   else()
@@ -69,7 +71,7 @@ endfunction()
 # cleave_test(runtime_kv SRCS page_allocator_test.cc DEPS cleave::runtime_kv [LABELS slow])
 # One executable, one CTest entry per test case.
 function(cleave_test name)
-  cmake_parse_arguments(arg "" "" "SRCS;DEPS;LABELS;ENV" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS;LABELS" ${ARGN})
   add_executable(${name}_test ${arg_SRCS})
   _cleave_warnings(${name}_test)
   target_compile_definitions(${name}_test PRIVATE
@@ -77,8 +79,11 @@ function(cleave_test name)
   target_link_libraries(${name}_test PRIVATE
     cleave_options ${arg_DEPS} third_party::gmock_main)
   _cleave_hide_third_party(${name}_test)
+  if(arg_LABELS)
+    set(labels LABELS ${arg_LABELS})
+  endif()
   gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST
-    TEST_PREFIX ${name}. PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 300)
+    TEST_PREFIX ${name}. PROPERTIES TIMEOUT 300 ${labels})
 endfunction()
 
 # cleave_fuzz_target(safetensors SRCS safetensors_fuzz.cc DEPS cleave::model)
@@ -89,10 +94,11 @@ function(cleave_fuzz_target name)
   add_executable(${name}_fuzz ${arg_SRCS})
   _cleave_warnings(${name}_fuzz)
   target_link_libraries(${name}_fuzz PRIVATE cleave_options ${arg_DEPS})
-  _cleave_hide_third_party(${name}_fuzz)
   if(CLEAVE_FUZZ)
+    # No hidden symbols here: clang's sanitizer runtime is an archive too, and must stay visible.
     target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
   else()
+    _cleave_hide_third_party(${name}_fuzz)
     target_sources(${name}_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus_driver.cc)
     add_test(NAME fuzz.${name} COMMAND ${name}_fuzz ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
     set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 300)

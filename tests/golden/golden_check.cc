@@ -5,8 +5,10 @@
 // failure and when there was nothing to compare.
 #include <CLI/CLI.hpp>
 
+#include "tests/golden/media_check.h"
 #include "tests/golden/model_check.h"
 #include "tests/golden/report.h"
+#include "tests/golden/text_check.h"
 
 int main(int argc, char** argv) {
   using cleave::golden::Report;
@@ -22,6 +24,14 @@ int main(int argc, char** argv) {
   };
   CLI::App* model = command("model", "Every stage of the model, and greedy continuations");
   model->add_option("--kernels", kernels, "Kernel backend: reference")->capture_default_str();
+  CLI::App* media = command("media", "Decoding and scaling of pictures, sounds");
+  const auto text_command = [&](const char* name, const char* help) {
+    CLI::App* sub = command(name, help);
+    sub->add_option("--tokenizer", tokenizer, "tokenizer.json, or the same packed as .xz")->required();
+    return sub;
+  };
+  CLI::App* tokenizer_command = text_command("tokenizer", "Text to ids, and the chat template");
+  CLI::App* detokenizer_command = text_command("detokenizer", "Ids to text, as it is released");
   CLI11_PARSE(app, argc, argv);
 
   Report report(quiet);
@@ -29,6 +39,13 @@ int main(int argc, char** argv) {
     const cleave::golden::ModelCheckOptions options{.cases_dir = cases, .kernels = kernels};
     cleave::golden::CheckModel(options, report);
     cleave::golden::CheckOperations(options, report);
+  } else if (media->parsed()) {
+    cleave::golden::CheckMedia(cases, report);
+  } else if (tokenizer_command->parsed()) {
+    cleave::golden::CheckTokenizer(cases, tokenizer, report);
+    cleave::golden::CheckTemplate(cases, tokenizer, report);
+  } else if (detokenizer_command->parsed()) {
+    cleave::golden::CheckDetokenizer(cases, tokenizer, report);
   }
   return report.Finish();
 }

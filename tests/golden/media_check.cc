@@ -151,6 +151,10 @@ absl::Status CheckBudget(const std::string& name, absl::string_view file, const 
                    tiles.count() == tokens,
                absl::StrCat(size.width, " x ", size.height, ", ", size.tokens, " tokens"));
   if (tiles.count() != tokens) return absl::OkStatus();
+  if (tiles_tensor->bytes.size() != stored_tiles.size() * kTileBytes ||
+      means->bytes.size() != static_cast<size_t>(tokens) * 3 * sizeof(float)) {
+    return absl::InvalidArgumentError("stored tensors of another shape");
+  }
 
   Difference difference;
   for (size_t i = 0; i < stored_tiles.size(); ++i) {

@@ -25,7 +25,7 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Load(const std::string
   ASSIGN_OR_RETURN(runner->weights_, ModelWeights::Load(checkpoint, config, kernels));
   ASSIGN_OR_RETURN(const KvLayout layout,
                    KvLayout::Create(config, options.page_tokens, options.kv_dtype));
-  const int64_t pages = layout.FullPages(options.positions_max).count;
+  const int64_t pages = (options.positions_max + options.page_tokens - 1) / options.page_tokens;
   ASSIGN_OR_RETURN(KvMemory kv, KvMemory::Create(layout, {pages, pages}, *runner->device_));
   runner->kv_ = std::make_unique<KvMemory>(std::move(kv));
   ASSIGN_OR_RETURN(runner->transformer_,

@@ -1,0 +1,320 @@
+#include "gateway/chat_call.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "gateway/request_error.h"
+#include "gateway/request_parse.h"
+#include "runtime/base/log.h"
+#include "runtime/base/status.h"
+
+namespace cleave {
+namespace {
+
+// The server ends a call this much before the client's own timer, which would hide why.
+constexpr absl::Duration kHopBudget = absl::Milliseconds(50);
+
+v1::FinishReason ToProto(FinishCause cause) {
+  switch (cause) {
+    case FinishCause::kStopId:
+      return v1::FINISH_REASON_STOP;
+    case FinishCause::kMaxTokens:
+      return v1::FINISH_REASON_MAX_TOKENS;
+    case FinishCause::kContextFull:
+      return v1::FINISH_REASON_CONTEXT_FULL;
+    case FinishCause::kStopString:
+      return v1::FINISH_REASON_STOP_STRING;
+    case FinishCause::kNone:
+      break;
+  }
+  return v1::FINISH_REASON_UNSPECIFIED;
+}
+
+v1::Timings ToProto(const GenerationResult& result) {
+  v1::Timings timings;
+  const PrefillPhases& prefill = result.prefill_phases;
+  const DecodePhases& decode = result.decode_phases;
+  timings.set_queue_seconds(absl::ToDoubleSeconds(result.dispatch + prefill.queue));
+  timings.set_media_seconds(absl::ToDoubleSeconds(prefill.media));
+  timings.set_prefill_seconds(absl::ToDoubleSeconds(prefill.prefill));
+  timings.set_grant_wait_seconds(absl::ToDoubleSeconds(prefill.grant_wait));
+  timings.set_transfer_exposed_seconds(absl::ToDoubleSeconds(decode.transfer_exposed));
+  timings.set_handover_seconds(absl::ToDoubleSeconds(decode.handover));
+  timings.set_decode_seconds(absl::ToDoubleSeconds(decode.decode));
+  timings.set_time_to_first_token_seconds(
+      absl::ToDoubleSeconds(result.time_to_first_token.value_or(absl::ZeroDuration())));
+  timings.set_total_seconds(absl::ToDoubleSeconds(result.total));
+  return timings;
+}
+
+void Increment(const std::map<Reason, prometheus::Counter*>& counters, Reason reason) {
+  const auto found = counters.find(reason);
+  if (found != counters.end()) found->second->Increment();
+}
+
+int64_t MediaBytes(const Prompt& prompt) {
+  int64_t bytes = 0;
+  for (const MediaItem& item : prompt.media) bytes += static_cast<int64_t>(item.bytes->size());
+  return bytes;
+}
+
+}  // namespace
+
+void OpenGenerations::Add(RequestNumber number, const std::shared_ptr<Generation>& generation) {
+  MutexLock lock(mutex_);
+  open_[number] = generation;
+}
+
+void OpenGenerations::Remove(RequestNumber number) {
+  MutexLock lock(mutex_);
+  open_.erase(number);
+}
+
+void OpenGenerations::CancelAll(const absl::Status& why) {
+  std::map<RequestNumber, std::weak_ptr<Generation>> open;
+  {
+    MutexLock lock(mutex_);
+    open = open_;
+  }
+  for (const auto& [number, weak] : open) {
+    if (const std::shared_ptr<Generation> generation = weak.lock()) generation->Cancel(why);
+  }
+}
+
+ChatCall::ChatCall(const ChatBackend& backend, CallInfo info, ReplySink& sink)
+    : backend_(backend),
+      info_(std::move(info)),
+      sink_(sink),
+      response_id_(DrawId("resp-")),
+      accepted_(backend.clock->Now()) {}
+
+// ---- Up to the generation's start.
+
+void ChatCall::Start(grpc::ByteBuffer request) {
+  absl::StatusOr<AdmissionSlot> slot = backend_.admission->Enter();
+  if (!slot.ok()) return End(slot.status());
+  slot_ = *std::move(slot);
+  backend_.metrics->requests_running.Increment();
+  backend_.tasks->Add([self = shared_from_this(), bytes = std::move(request)] { self->Run(bytes); });
+}
+
+void ChatCall::Run(const grpc::ByteBuffer& bytes) {
+  const absl::Status status = Prepare(bytes);
+  if (!status.ok()) End(status);
+}
+
+// OK: the call has ended, or the generation will end it.
+absl::Status ChatCall::Prepare(const grpc::ByteBuffer& bytes) {
+  if (IsCancelled()) return CancelledByClient();
+  v1::GenerateRequest message;
+  RETURN_IF_ERROR(ParseRequest(bytes, message));
+  ASSIGN_OR_RETURN(ChatRequest request, ReadChatRequest(message, *backend_.model));
+  message.Clear();
+  ASSIGN_OR_RETURN(Prompt prompt, BuildPrompt(request, *backend_.model));
+  backend_.metrics->phase_tokenize_seconds.Observe(
+      absl::ToDoubleSeconds(backend_.clock->Now() - accepted_));
+  usage_.set_prompt_tokens(static_cast<uint32_t>(prompt.ids.size()));
+  usage_.set_image_tokens(static_cast<uint32_t>(prompt.image_tokens));
+  usage_.set_audio_tokens(static_cast<uint32_t>(prompt.audio_tokens));
+  return CountAndQueue(request, std::move(prompt));
+}
+
+absl::Status ChatCall::CountAndQueue(const ChatRequest& request, Prompt prompt) {
+  const int context = backend_.pool->context_tokens_max(backend_.model->defaults.context_tokens_max);
+  ASSIGN_OR_RETURN(const int output_tokens_max, OutputTokensMax(request, prompt, context));
+  if (request.validate_only) {
+    RETURN_IF_ERROR(SendStarted(request.sampling.seed));
+    RETURN_IF_ERROR(SendSummary(nullptr));
+    End(absl::OkStatus());
+    return absl::OkStatus();
+  }
+  const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
+  RETURN_IF_ERROR(slot_.Queue(prompt_tokens, MediaBytes(prompt)));
+  backend_.metrics->queue_tokens.Set(static_cast<double>(backend_.admission->queued_tokens()));
+  return Launch(request, std::move(prompt), output_tokens_max);
+}
+
+absl::StatusOr<absl::Time> ChatCall::Deadline() const {
+  absl::Duration allowed = backend_.request_timeout_max;
+  if (info_.time_left) allowed = std::min(allowed, *info_.time_left - kHopBudget);
+  const absl::Time deadline = accepted_ + allowed;
+  if (deadline <= backend_.clock->Now()) return DeadlineError(GenerationPhase::kQueue);
+  return deadline;
+}
+
+absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, int output_tokens_max) {
+  ASSIGN_OR_RETURN(const absl::Time deadline, Deadline());
+  ASSIGN_OR_RETURN(Route route, backend_.pool->Choose());
+  prefill_worker_ = route.prefill->name();
+  decode_worker_ = route.decode->name();
+  stop_ = request.stop;
+  assembler_ =
+      std::make_unique<ReplyAssembler>(backend_.model->tokenizer->vocabulary(), request.stop);
+  number_ = backend_.pool->NextNumber();
+  GenerationOptions options{.number = number_,
+                            .order = {.prompt_ids = std::move(prompt.ids),
+                                      .media = std::move(prompt.media),
+                                      .emitted_ids = {},
+                                      .sampling = request.sampling,
+                                      .stop_ids = {},
+                                      .output_tokens_max = output_tokens_max,
+                                      .request_id = info_.request_id},
+                            .route = std::move(route),
+                            .accepted = accepted_,
+                            .deadline = deadline};
+  if (!request.ignore_stop_tokens) options.order.stop_ids = backend_.model->defaults.stop_ids;
+  const auto generation =
+      std::make_shared<Generation>(std::move(options), shared_from_this(), *backend_.clock);
+  backend_.metrics->admission_accepted_total.Increment();
+  backend_.metrics->request_prompt_tokens.Observe(usage_.prompt_tokens());
+  backend_.metrics->prompt_tokens_total.Increment(usage_.prompt_tokens());
+  backend_.metrics->image_tokens_total.Increment(usage_.image_tokens());
+  backend_.metrics->audio_tokens_total.Increment(usage_.audio_tokens());
+  RETURN_IF_ERROR(SendStarted(request.sampling.seed));
+  timer_ = backend_.timers->Add(deadline, [weak = std::weak_ptr<Generation>(generation)] {
+    if (const std::shared_ptr<Generation> late = weak.lock()) late->OnDeadline();
+  });
+  backend_.open->Add(number_, generation);
+  bool cancelled = false;
+  {
+    MutexLock lock(mutex_);
+    generation_ = generation;
+    cancelled = cancelled_;
+  }
+  if (cancelled) {
+    generation->Cancel(CancelledByClient());
+  } else {
+    generation->Start();
+  }
+  return absl::OkStatus();
+}
+
+bool ChatCall::IsCancelled() {
+  MutexLock lock(mutex_);
+  return cancelled_;
+}
+
+void ChatCall::Cancel() {
+  std::shared_ptr<Generation> generation;
+  {
+    MutexLock lock(mutex_);
+    cancelled_ = true;
+    generation = generation_;
+  }
+  if (generation != nullptr) generation->Cancel(CancelledByClient());
+}
+
+// ---- From the generation.
+
+TokenVerdict ChatCall::OnTokens(absl::Span<const TokenId> ids, FinishCause cause) {
+  const absl::Time now = backend_.clock->Now();
+  if (!last_step_) {
+    slot_.LeaveQueue();
+    backend_.metrics->queue_tokens.Set(static_cast<double>(backend_.admission->queued_tokens()));
+    backend_.metrics->request_ttft_seconds.Observe(absl::ToDoubleSeconds(now - accepted_));
+  } else {
+    backend_.metrics->request_itl_seconds.Observe(absl::ToDoubleSeconds(now - *last_step_));
+  }
+  last_step_ = now;
+  backend_.metrics->output_tokens_total.Increment(static_cast<double>(ids.size()));
+  usage_.set_output_tokens(usage_.output_tokens() + static_cast<uint32_t>(ids.size()));
+
+  v1::GenerateEvent event;
+  event.set_candidate(0);
+  v1::TextDelta& delta = *event.mutable_text();
+  delta.set_tokens(static_cast<uint32_t>(ids.size()));
+  if (cause == FinishCause::kStopId) ids.remove_suffix(1);  // the stop id is not shown
+  if (!assembler_->Push(ids, *delta.mutable_text()).ok()) {
+    return {.enough = false, .error = InvariantError("a worker sent an id outside the vocabulary")};
+  }
+  if (cause != FinishCause::kNone) assembler_->Finish(*delta.mutable_text());
+  const absl::Status sent = sink_.OnEvent(std::move(event));
+  return {.enough = assembler_->stopped_by().has_value(), .error = sent};
+}
+
+void ChatCall::OnEnd(const GenerationResult& result) {
+  if (timer_) backend_.timers->Remove(*timer_);
+  backend_.open->Remove(number_);
+  backend_.metrics->CountEnd(result);
+  absl::Status status = result.status;
+  if (status.ok()) status = SendFinished(result.cause);
+  if (status.ok()) status = SendSummary(&result);
+  {
+    MutexLock lock(mutex_);
+    generation_ = nullptr;
+  }
+  End(status);
+}
+
+// ---- Events.
+
+absl::Status ChatCall::SendStarted(uint64_t seed) {
+  v1::GenerateEvent event;
+  v1::Started& started = *event.mutable_started();
+  started.set_response_id(response_id_);
+  started.set_model(backend_.model->name);
+  *started.mutable_usage() = usage_;
+  started.set_seed(seed);
+  return sink_.OnEvent(std::move(event));
+}
+
+absl::Status ChatCall::SendFinished(FinishCause cause) {
+  v1::GenerateEvent event;
+  event.set_candidate(0);
+  event.mutable_finished()->set_reason(ToProto(cause));
+  if (cause == FinishCause::kStopString) {
+    event.mutable_finished()->set_stop_string(stop_[*assembler_->stopped_by()]);
+  }
+  return sink_.OnEvent(std::move(event));
+}
+
+absl::Status ChatCall::SendSummary(const GenerationResult* result) {
+  v1::GenerateEvent event;
+  v1::Summary& summary = *event.mutable_summary();
+  *summary.mutable_usage() = usage_;
+  if (result != nullptr) {
+    *summary.mutable_timings() = ToProto(*result);
+    summary.set_prefill_worker(prefill_worker_);
+    summary.set_decode_worker(decode_worker_);
+  } else {
+    summary.mutable_timings()->set_total_seconds(
+        absl::ToDoubleSeconds(backend_.clock->Now() - accepted_));
+  }
+  return sink_.OnEvent(std::move(event));
+}
+
+// ---- The end.
+
+void ChatCall::CountRefusal(const absl::Status& status) {
+  const Reason reason = GetReason(status);
+  Increment(backend_.metrics->media_rejected_total, reason);
+  if (timer_) return;  // it was taken
+  Increment(backend_.metrics->admission_rejected_total, reason);
+}
+
+void ChatCall::End(const absl::Status& status) {
+  backend_.metrics->CountRequest(status);
+  if (!status.ok()) CountRefusal(status);
+  const bool was_open = slot_.is_open();
+  slot_.Release();
+  if (was_open) {
+    backend_.metrics->requests_running.Decrement();
+    backend_.metrics->queue_tokens.Set(static_cast<double>(backend_.admission->queued_tokens()));
+  }
+  const ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
+  Log(status.ok() || detail.reason == Reason::kCancelled ? Severity::kInfo : Severity::kWarning,
+      "request_ended",
+      {{"request", info_.request_id},
+       {"response", response_id_},
+       {"reason", status.ok() ? "OK" : ReasonName(detail.reason)},
+       {"field", detail.field},
+       {"prompt_tokens", usage_.prompt_tokens()},
+       {"output_tokens", usage_.output_tokens()},
+       {"prefill", prefill_worker_},
+       {"decode", decode_worker_},
+       {"seconds", absl::ToDoubleSeconds(backend_.clock->Now() - accepted_)}});
+  sink_.OnEnd(status);
+}
+
+}  // namespace cleave

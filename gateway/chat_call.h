@@ -1,0 +1,114 @@
+// One call of ChatService from its request to its last event.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "cleave/v1/chat.pb.h"
+#include "gateway/admission.h"
+#include "gateway/call_info.h"
+#include "gateway/gateway_metrics.h"
+#include "gateway/generation.h"
+#include "gateway/prompt_builder.h"
+#include "gateway/reply_assembler.h"
+#include "gateway/served_model.h"
+#include "gateway/task_pool.h"
+#include "gateway/timer_queue.h"
+#include "gateway/worker_pool.h"
+#include "runtime/base/clock.h"
+
+namespace cleave {
+
+// The generations under way, so that a gateway that must end can end them. Thread-safe.
+class OpenGenerations {
+ public:
+  void Add(RequestNumber number, const std::shared_ptr<Generation>& generation);
+  void Remove(RequestNumber number);
+  void CancelAll(const absl::Status& why);
+
+ private:
+  Mutex mutex_;
+  std::map<RequestNumber, std::weak_ptr<Generation>> open_ ABSL_GUARDED_BY(mutex_);
+};
+
+// What all calls share. Everything outlives them.
+struct ChatBackend {
+  const ServedModel* model;
+  const Clock* clock;
+  WorkerPool* pool;
+  Admission* admission;
+  TimerQueue* timers;
+  TaskPool* tasks;
+  OpenGenerations* open;
+  GatewayMetrics* metrics;
+  absl::Duration request_timeout_max;
+};
+
+// Where the events of a call go: a stream, or a fold into one answer.
+class ReplySink {
+ public:
+  virtual ~ReplySink() = default;
+  // An error when the client is too far behind.
+  virtual absl::Status OnEvent(v1::GenerateEvent event) = 0;
+  // The last call, exactly once. The sink may destroy itself.
+  virtual void OnEnd(const absl::Status& status) = 0;
+};
+
+// Parsing, counting and routing run on the task pool; afterwards the generation's events drive it.
+// Shared by the sink, the task and the generation. Cancel is thread-safe; Start comes first, once.
+class ChatCall final : public GenerationListener, public std::enable_shared_from_this<ChatCall> {
+ public:
+  // `sink` lives until its OnEnd.
+  ChatCall(const ChatBackend& backend, CallInfo info, ReplySink& sink);
+
+  // May end the call before it returns.
+  void Start(grpc::ByteBuffer request);
+  // The client is gone.
+  void Cancel();
+
+ private:
+  void Run(const grpc::ByteBuffer& bytes);
+  absl::Status Prepare(const grpc::ByteBuffer& bytes);
+  absl::Status CountAndQueue(const ChatRequest& request, Prompt prompt);
+  absl::Status Launch(const ChatRequest& request, Prompt prompt, int output_tokens_max);
+  absl::StatusOr<absl::Time> Deadline() const;
+  bool IsCancelled();
+
+  TokenVerdict OnTokens(absl::Span<const TokenId> ids, FinishCause cause) override;
+  void OnEnd(const GenerationResult& result) override;
+
+  absl::Status SendStarted(uint64_t seed);
+  absl::Status SendFinished(FinishCause cause);
+  absl::Status SendSummary(const GenerationResult* result);
+  void CountRefusal(const absl::Status& status);
+  void End(const absl::Status& status);
+
+  const ChatBackend& backend_;
+  const CallInfo info_;
+  ReplySink& sink_;
+  const std::string response_id_;
+  const absl::Time accepted_;
+
+  Mutex mutex_;
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<Generation> generation_ ABSL_GUARDED_BY(mutex_);  // shared with its workers
+
+  // Everything below belongs to Start and its task until the generation starts, and then is touched
+  // only by the generation's calls.
+  AdmissionSlot slot_;
+  v1::Usage usage_;
+  std::vector<std::string> stop_;
+  std::unique_ptr<ReplyAssembler> assembler_;
+  std::string prefill_worker_, decode_worker_;
+  RequestNumber number_{};
+  std::optional<TimerQueue::Id> timer_;
+  std::optional<absl::Time> last_step_;
+};
+
+}  // namespace cleave

@@ -1,0 +1,41 @@
+// A request of ChatService, checked and without protobuf.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cleave/v1/chat.pb.h"
+#include "gateway/sequence_order.h"
+#include "gateway/served_model.h"
+#include "tokenizer/chat_template.h"
+
+namespace cleave {
+
+// A file that came with the request.
+struct MediaInput {
+  MediaKind kind;
+  std::string field;  // "messages[0].parts[1].image.data"
+  std::shared_ptr<const std::string> bytes;  // shared with the uploads of this request
+  int image_token_budget = 0;                // of a picture
+};
+
+struct ChatRequest {
+  std::vector<Message> messages;
+  std::vector<MediaInput> media;  // in order of appearance
+  bool thinking = false;
+  SamplingChoice sampling;
+  std::optional<int> output_tokens_max;
+  std::vector<std::string> stop;
+  bool validate_only = false;
+  bool ignore_stop_tokens = false;
+};
+
+// Checks everything that can be checked without looking into files or counting tokens, and fills in
+// the model's defaults; draws a seed where none is given. Takes the bytes of media out of
+// `request`. INVALID_ARGUMENT with the field's path; NOT_FOUND for another model's name.
+absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request, const ServedModel& model);
+
+}  // namespace cleave

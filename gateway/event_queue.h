@@ -1,0 +1,43 @@
+// Events of one answer on their way to a client that may read slowly.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "cleave/v1/chat.pb.h"
+
+namespace cleave {
+
+// At most `events_max` wait; from there on text is added to the last one. A client that is more
+// than `steps_max` steps behind is given up. Not thread-safe.
+class EventQueue {
+ public:
+  static constexpr size_t kEventsMax = 64;
+  static constexpr int kStepsMax = 1024;
+
+  explicit EventQueue(size_t events_max = kEventsMax, int steps_max = kStepsMax)
+      : events_max_(events_max), steps_max_(steps_max) {}
+
+  // RESOURCE_EXHAUSTED, and the event is dropped, when the client is too far behind.
+  absl::Status Push(v1::GenerateEvent event);
+  // The next event, with its index.
+  std::optional<v1::GenerateEvent> Pop();
+  void Clear();
+  bool empty() const { return events_.empty(); }
+
+ private:
+  struct Waiting {
+    v1::GenerateEvent event;
+    int steps;
+  };
+
+  const size_t events_max_;
+  const int steps_max_;
+  std::deque<Waiting> events_;
+  int steps_ = 0;
+  uint64_t next_index_ = 0;
+};
+
+}  // namespace cleave

@@ -1,0 +1,135 @@
+#include "gateway/gateway.h"
+
+#include <google/protobuf/stubs/logging.h>
+
+#include <utility>
+
+#include "gateway/chat_service.h"
+#include "gateway/gateway_metrics.h"
+#include "gateway/model_service.h"
+#include "gateway/request_error.h"
+#include "gateway/token_service.h"
+#include "runtime/base/log.h"
+#include "runtime/base/status.h"
+#include "runtime/metrics/metrics.h"
+#include "runtime/rpc/server.h"
+
+namespace cleave {
+namespace {
+
+constexpr absl::Duration kStragglerPatience = absl::Seconds(2);
+
+class GatewayServer final : public Gateway {
+ public:
+  GatewayServer(const GatewayOptions& options, ServedModel model)
+      : options_(options),
+        model_(std::move(model)),
+        registry_(std::make_shared<prometheus::Registry>()),
+        metrics_(*registry_, std::string(BuildVersion()), model_.name),
+        timers_(clock_),
+        admission_(options.admission),
+        tasks_(options.prepare_threads),
+        pool_(options.workers, clock_, timers_, [this](bool ready) { OnReady(ready); }),
+        backend_{.model = &model_,
+                 .clock = &clock_,
+                 .pool = &pool_,
+                 .admission = &admission_,
+                 .timers = &timers_,
+                 .tasks = &tasks_,
+                 .open = &open_,
+                 .metrics = &metrics_,
+                 .request_timeout_max = options.request_timeout_max},
+        chat_(backend_),
+        models_(model_, pool_),
+        tokens_(model_, tasks_) {}
+
+  absl::Status Listen() {
+    if (!options_.metrics_address.empty()) {
+      ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Start(options_.metrics_address, registry_));
+    }
+    const RpcServerOptions rpc{.address = options_.listen_address,
+                               .message_bytes_max = options_.message_bytes_max,
+                               .health_names = {"cleave.v1.ChatService"}};
+    ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
+                     RpcServer::Start(rpc, {&chat_, &models_, &tokens_}));
+    MutexLock lock(mutex_);
+    server_ = std::move(server);
+    port_ = server_->port();
+    server_->SetServing(ready_);
+    return absl::OkStatus();
+  }
+
+  int port() const override {
+    MutexLock lock(mutex_);
+    return port_;
+  }
+  int metrics_port() const override {
+    return metrics_server_ == nullptr ? 0 : metrics_server_->port();
+  }
+
+  void Drain(absl::Duration timeout) override {
+    Log(Severity::kInfo, "draining",
+        {{"open_requests", admission_.requests()}, {"timeout", absl::FormatDuration(timeout)}});
+    RpcServer* server = nullptr;
+    {
+      MutexLock lock(mutex_);
+      draining_ = true;
+      server = server_.get();
+      server->SetServing(false);
+    }
+    metrics_.ready.Set(0);
+    admission_.Close();
+    if (!admission_.WaitUntilIdle(timeout, clock_)) {
+      Log(Severity::kWarning, "drain_timeout", {{"open_requests", admission_.requests()}});
+      open_.CancelAll(Draining());
+      admission_.WaitUntilIdle(kStragglerPatience, clock_);
+    }
+    server->Shutdown(kStragglerPatience);
+    Log(Severity::kInfo, "drained");
+  }
+
+ private:
+  void OnReady(bool ready) {
+    MutexLock lock(mutex_);
+    if (draining_) return;
+    ready_ = ready;
+    Log(ready ? Severity::kInfo : Severity::kWarning, ready ? "ready" : "not_ready");
+    metrics_.ready.Set(ready ? 1 : 0);
+    if (server_ != nullptr) server_->SetServing(ready);
+  }
+
+  const GatewayOptions options_;
+  const ServedModel model_;
+  const RealClock clock_;
+  const std::shared_ptr<prometheus::Registry> registry_;  // shared with the metrics server
+  GatewayMetrics metrics_;
+  mutable Mutex mutex_;
+  bool ready_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  int port_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Each from here on uses those above it and is destroyed before them.
+  TimerQueue timers_;
+  Admission admission_;
+  OpenGenerations open_;
+  TaskPool tasks_;
+  WorkerPool pool_;
+  const ChatBackend backend_;
+  ChatService chat_;
+  ModelService models_;
+  TokenService tokens_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::unique_ptr<RpcServer> server_ ABSL_PT_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& options) {
+  // Text that is not UTF-8 is answered with a typed error; it is not for the log.
+  google::protobuf::SetLogHandler(nullptr);
+  ASSIGN_OR_RETURN(ServedModel model, ServedModel::Load(options.model_dir, options.model_name));
+  auto gateway = std::make_unique<GatewayServer>(options, std::move(model));
+  RETURN_IF_ERROR(gateway->Listen());
+  return gateway;
+}
+
+}  // namespace cleave

@@ -1,0 +1,224 @@
+#include "gateway/generation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/request_error.h"
+#include "runtime/base/error.h"
+
+namespace cleave {
+
+Generation::Generation(GenerationOptions options, std::shared_ptr<GenerationListener> listener,
+                       const Clock& clock)
+    : number_(options.number),
+      route_(std::move(options.route)),
+      accepted_(options.accepted),
+      deadline_(options.deadline),
+      clock_(clock),
+      listener_(std::move(listener)),
+      order_(std::move(options.order)) {}
+
+bool Generation::ended() const {
+  MutexLock lock(mutex_);
+  return listener_ == nullptr;
+}
+
+absl::Duration Generation::TimeLeft() const {
+  return std::max(deadline_ - clock_.Now(), absl::Milliseconds(1));
+}
+
+// ---- The way there.
+
+void Generation::Start() {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr) return;
+  decode_holds_ = route_.decode->Expect(number_, epoch_, order_, TimeLeft(), shared_from_this());
+  if (!decode_holds_) End(NoDecodeWorker(), FinishCause::kNone);
+}
+
+void Generation::OnTicket(uint64_t ticket) {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr || ticket_) return;
+  ticket_ = ticket;
+  UploadNext();
+}
+
+void Generation::UploadNext() {
+  const auto already_sent = [this](const MediaItem& item) {
+    const auto end = order_.media.begin() + static_cast<std::ptrdiff_t>(media_sent_);
+    return std::any_of(order_.media.begin(), end, [&](const MediaItem& earlier) {
+      return earlier.content_hash == item.content_hash;
+    });
+  };
+  while (media_sent_ < order_.media.size() && already_sent(order_.media[media_sent_])) {
+    ++media_sent_;
+  }
+  if (media_sent_ == order_.media.size()) return SendRun();
+  route_.prefill->PutMedia(
+      order_.media[media_sent_], TimeLeft(),
+      [self = shared_from_this()](const absl::Status& status) { self->OnMediaDone(status); });
+}
+
+void Generation::OnMediaDone(const absl::Status& status) {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr) return;
+  if (!status.ok()) {
+    return End(WithRequestField(UploadError(status), order_.media), FinishCause::kNone);
+  }
+  ++media_sent_;
+  UploadNext();
+}
+
+void Generation::SendRun() {
+  prefill_holds_ = route_.prefill->Run(number_, epoch_, order_, TimeLeft(), *ticket_,
+                                       route_.decode->kv_link_address(), shared_from_this());
+  if (!prefill_holds_) return End(NoPrefillWorker(), FinishCause::kNone);
+  phase_ = GenerationPhase::kPrefill;
+  result_.dispatch = clock_.Now() - accepted_;
+}
+
+// ---- Tokens.
+
+void Generation::OnFirstToken(TokenId id, FinishCause finish, const PrefillPhases& phases) {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr || first_token_at_) return;
+  first_token_at_ = clock_.Now();
+  result_.time_to_first_token = *first_token_at_ - accepted_;
+  result_.prefill_phases = phases;
+  if (phase_ <= GenerationPhase::kPrefill) {
+    phase_ = has_steps_ ? GenerationPhase::kDecode : GenerationPhase::kTransfer;
+  }
+  if (finish != FinishCause::kNone) prefill_holds_ = false;  // nothing is left to transfer
+  AddTokens(0, {&id, 1}, finish);
+}
+
+void Generation::OnStepTokens(int64_t first_index, std::vector<TokenId> ids, FinishCause finish,
+                              const std::optional<DecodePhases>& phases) {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr || ids.empty()) return;
+  has_steps_ = true;
+  prefill_holds_ = false;  // a sequence that decodes has all its KV
+  if (first_token_at_) phase_ = GenerationPhase::kDecode;
+  if (finish != FinishCause::kNone) decode_holds_ = false;
+  if (phases) result_.decode_phases = *phases;
+  AddTokens(first_index, ids, finish);
+}
+
+void Generation::AddTokens(int64_t first_index, absl::Span<const TokenId> ids, FinishCause finish) {
+  const int64_t end = first_index + static_cast<int64_t>(ids.size());
+  if (first_index < 0 || end > order_.output_tokens_max || (tokens_total_ && end > *tokens_total_)) {
+    return End(InvariantError("a worker sent tokens beyond the answer's end"), FinishCause::kNone);
+  }
+  if (finish != FinishCause::kNone && !tokens_total_) {
+    tokens_total_ = end;
+    finish_ = finish;
+  }
+  std::vector<TokenId>& kept = early_[first_index];
+  if (ids.size() > kept.size()) kept.assign(ids.begin(), ids.end());
+  Deliver();
+}
+
+void Generation::Deliver() {
+  const size_t delivered = order_.emitted_ids.size();
+  std::vector<TokenId>& answer = order_.emitted_ids;
+  while (!early_.empty() && early_.begin()->first <= static_cast<int64_t>(answer.size())) {
+    const auto first = early_.begin();
+    const size_t known = answer.size() - static_cast<size_t>(first->first);
+    if (known < first->second.size()) {  // else all of it was told before
+      answer.insert(answer.end(), first->second.begin() + static_cast<std::ptrdiff_t>(known),
+                    first->second.end());
+    }
+    early_.erase(first);
+  }
+  if (answer.size() == delivered) return;
+  const bool is_last = tokens_total_ == static_cast<int64_t>(answer.size());
+  const FinishCause cause = is_last ? finish_ : FinishCause::kNone;
+  const TokenVerdict verdict =
+      listener_->OnTokens(absl::MakeConstSpan(answer).subspan(delivered), cause);
+  if (!verdict.error.ok()) return End(verdict.error, FinishCause::kNone);
+  if (verdict.enough) return End(absl::OkStatus(), FinishCause::kStopString);
+  if (is_last) End(absl::OkStatus(), cause);
+}
+
+// ---- Ends.
+
+void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr || epoch != epoch_) return;
+  decode_holds_ = false;
+  if (tokens_total_) return;  // its last token came before
+  End(status.ok() ? InvariantError("the decode worker ended without a finish")
+                  : WorkerError(status),
+      FinishCause::kNone);
+}
+
+void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr || epoch != epoch_) return;
+  prefill_holds_ = false;
+  // With steps there, the KV has arrived, whatever the prefill worker could still learn of it.
+  if (status.ok() ? first_token_at_.has_value() : has_steps_ && first_token_at_) return;
+  End(status.ok() ? InvariantError("the prefill worker ended without a first token")
+                  : WithRequestField(WorkerError(status), order_.media),
+      FinishCause::kNone);
+}
+
+void Generation::OnDecodeLost() {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr) return;
+  const bool was_needed = !tokens_total_;
+  decode_holds_ = false;
+  if (was_needed) End(WorkerLost("decode"), FinishCause::kNone);
+}
+
+void Generation::OnPrefillLost() {
+  MutexLock lock(mutex_);
+  if (listener_ == nullptr) return;
+  const bool was_needed = prefill_holds_ || !first_token_at_;
+  prefill_holds_ = false;
+  if (was_needed) End(WorkerLost("prefill"), FinishCause::kNone);
+}
+
+void Generation::Cancel(const absl::Status& why) {
+  MutexLock lock(mutex_);
+  if (listener_ != nullptr) End(why, FinishCause::kNone);
+}
+
+void Generation::OnDeadline() {
+  MutexLock lock(mutex_);
+  if (listener_ != nullptr) End(DeadlineError(phase_), FinishCause::kNone);
+}
+
+void Generation::End(const absl::Status& status, FinishCause cause) {
+  ReleaseWorkers(status);
+  const absl::Time now = clock_.Now();
+  result_.status = status;
+  result_.cause = cause;
+  result_.phase = phase_;
+  result_.output_tokens = static_cast<int>(order_.emitted_ids.size());
+  result_.total = now - accepted_;
+  if (first_token_at_ && result_.decode_phases.decode == absl::ZeroDuration()) {
+    result_.decode_phases.decode = now - *first_token_at_;
+  }
+  const std::shared_ptr<GenerationListener> listener = std::move(listener_);
+  listener_ = nullptr;
+  listener->OnEnd(result_);
+}
+
+void Generation::ReleaseWorkers(const absl::Status& status) {
+  const std::string reason(status.ok() ? "finished" : ReasonName(GetReason(status)));
+  if (decode_holds_) {
+    route_.decode->Cancel(number_, reason);
+  } else {
+    route_.decode->Forget(number_);
+  }
+  if (prefill_holds_) {
+    route_.prefill->Cancel(number_, reason);
+  } else {
+    route_.prefill->Forget(number_);
+  }
+  decode_holds_ = prefill_holds_ = false;
+}
+
+}  // namespace cleave

@@ -1,0 +1,132 @@
+// One request on its way through a prefill and a decode worker.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "gateway/sequence_order.h"
+#include "gateway/worker.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/mutex.h"
+
+namespace cleave {
+
+// What a request is waiting for. Its name goes into the deadline's reason.
+enum class GenerationPhase {
+  kQueue,     // the ticket, and media on their way
+  kPrefill,   // the first token
+  kTransfer,  // the decode worker's first tokens
+  kDecode,    // the rest
+};
+
+// How a request ended, and what its end tells.
+struct GenerationResult {
+  absl::Status status;  // always typed when not OK
+  FinishCause cause = FinishCause::kNone;
+  GenerationPhase phase = GenerationPhase::kQueue;  // in which it ended
+  int output_tokens = 0;
+  absl::Duration dispatch;       // accepted until the prefill worker had the order
+  PrefillPhases prefill_phases;  // zero before the first token
+  DecodePhases decode_phases;    // decode is measured here when the worker did not tell
+  std::optional<absl::Duration> time_to_first_token;
+  absl::Duration total;
+};
+
+// What a listener says to the tokens it was given.
+struct TokenVerdict {
+  bool enough = false;  // a stop string: the answer is complete
+  absl::Status error;   // the answer cannot go on
+};
+
+// Hears the tokens in order and the end once. Called under the generation's mutex: it must not call
+// back. After OnEnd nothing comes.
+class GenerationListener {
+ public:
+  virtual ~GenerationListener() = default;
+  // `cause` is set with the last ids.
+  virtual TokenVerdict OnTokens(absl::Span<const TokenId> ids, FinishCause cause) = 0;
+  virtual void OnEnd(const GenerationResult& result) = 0;
+};
+
+struct GenerationOptions {
+  RequestNumber number{};
+  SequenceOrder order;
+  Route route;
+  absl::Time accepted;  // by the gateway; durations count from here
+  absl::Time deadline;
+};
+
+// The state machine: Expect, Ticket, PutMedia for each distinct file, Run, then first token and
+// steps in whatever order they arrive, then one end. Every event takes the one mutex; calls to
+// workers and to the listener are made under it, so they never overlap.
+//
+// At the end each worker that still holds something gets a Cancel, and the listener is let go.
+class Generation final : public WorkerEvents, public std::enable_shared_from_this<Generation> {
+ public:
+  // `listener` is shared with the call that it serves, until the end. `clock` must outlive this.
+  Generation(GenerationOptions options, std::shared_ptr<GenerationListener> listener,
+             const Clock& clock);
+
+  // Sends the first message. Once. May end the request before it returns.
+  void Start();
+  // Ends the request with `why`, unless it has ended: the client went away, the gateway drains.
+  void Cancel(const absl::Status& why);
+  // The deadline has passed.
+  void OnDeadline();
+
+  absl::Time deadline() const { return deadline_; }
+  bool ended() const;
+
+  void OnTicket(uint64_t ticket) override;
+  void OnStepTokens(int64_t first_index, std::vector<TokenId> ids, FinishCause finish,
+                    const std::optional<DecodePhases>& phases) override;
+  void OnDecodeEnded(uint32_t epoch, const absl::Status& status) override;
+  void OnDecodeLost() override;
+  void OnFirstToken(TokenId id, FinishCause finish, const PrefillPhases& phases) override;
+  void OnPrefillEnded(uint32_t epoch, const absl::Status& status) override;
+  void OnPrefillLost() override;
+
+ private:
+  void UploadNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnMediaDone(const absl::Status& status);
+  void SendRun() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Keeps ids until those before them are there, then hands over what is in order.
+  void AddTokens(int64_t first_index, absl::Span<const TokenId> ids, FinishCause finish)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Deliver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void End(const absl::Status& status, FinishCause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReleaseWorkers(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration TimeLeft() const;
+
+  const RequestNumber number_;
+  const Route route_;
+  const absl::Time accepted_;
+  const absl::Time deadline_;
+  const Clock& clock_;
+
+  mutable Mutex mutex_;
+  std::shared_ptr<GenerationListener> listener_ ABSL_GUARDED_BY(mutex_);  // null after the end
+  SequenceOrder order_ ABSL_GUARDED_BY(mutex_);
+  const uint32_t epoch_ = 1;
+  GenerationPhase phase_ ABSL_GUARDED_BY(mutex_) = GenerationPhase::kQueue;
+  std::optional<uint64_t> ticket_ ABSL_GUARDED_BY(mutex_);
+  size_t media_sent_ ABSL_GUARDED_BY(mutex_) = 0;  // of order_.media, from the front
+  // Between the message that takes something and the one that gives it back.
+  bool decode_holds_ ABSL_GUARDED_BY(mutex_) = false;
+  bool prefill_holds_ ABSL_GUARDED_BY(mutex_) = false;
+  bool has_steps_ ABSL_GUARDED_BY(mutex_) = false;  // so the KV has arrived
+  // Tokens that came before those in front of them, by index.
+  std::map<int64_t, std::vector<TokenId>> early_ ABSL_GUARDED_BY(mutex_);
+  std::optional<int64_t> tokens_total_ ABSL_GUARDED_BY(mutex_);  // once the last one is known
+  FinishCause finish_ ABSL_GUARDED_BY(mutex_) = FinishCause::kNone;
+  GenerationResult result_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Time> first_token_at_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace cleave

@@ -1,0 +1,119 @@
+#include "gateway/prompt_builder.h"
+
+#include <xxhash.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "media/audio_probe.h"
+#include "media/image_probe.h"
+#include "media/image_size.h"
+#include "runtime/base/error.h"
+#include "runtime/base/status.h"
+
+namespace cleave {
+namespace {
+
+// The media library says "image.width: ..."; the client sent a field of another name, whose content
+// has that width.
+absl::Status AtField(const absl::Status& status, const std::string& field) {
+  std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (!detail) return status;
+  absl::string_view message = status.message();
+  for (const absl::string_view kind : {"image: ", "audio: ", "image.", "audio."}) {
+    if (!absl::StartsWith(message, kind)) continue;
+    message.remove_prefix(kind.size());
+    break;
+  }
+  detail->field = field;
+  return MakeError(status.code(), absl::StrCat(field, ": ", message), *detail);
+}
+
+absl::StatusOr<int> CountImageTokens(const MediaInput& input, const MediaLimits& limits) {
+  ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(*input.bytes, limits));
+  ASSIGN_OR_RETURN(const TargetImageSize size,
+                   ComputeTargetImageSize(info.height, info.width, input.image_token_budget));
+  return size.tokens;
+}
+
+absl::StatusOr<int> CountAudioTokens(const MediaInput& input, const ServedModel& model) {
+  ASSIGN_OR_RETURN(const AudioInfo info, ProbeAudio(*input.bytes, model.media_limits));
+  const int tokens_max = model.defaults.audio_tokens_max;
+  if (info.tokens > tokens_max) {
+    return InvalidField(Reason::kMediaLimit, "audio.tokens",
+                        absl::StrCat("at most ", tokens_max, " of 40 ms"),
+                        absl::StrCat(info.tokens));
+  }
+  return static_cast<int>(info.tokens);
+}
+
+absl::StatusOr<int> CountTokens(const MediaInput& input, const ServedModel& model) {
+  const absl::StatusOr<int> tokens = input.kind == MediaKind::kImage
+                                         ? CountImageTokens(input, model.media_limits)
+                                         : CountAudioTokens(input, model);
+  if (!tokens.ok()) return AtField(tokens.status(), input.field);
+  return tokens;
+}
+
+MediaItem MakeItem(const MediaInput& input, const MediaSpan& span) {
+  return {.kind = input.kind,
+          .first = span.first,
+          .tokens = span.tokens,
+          .image_token_budget = input.image_token_budget,
+          .content_hash = ContentHash(*input.bytes),
+          .bytes = input.bytes,
+          .field = input.field};
+}
+
+}  // namespace
+
+absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel& model) {
+  std::vector<MediaExtent> extents;
+  Prompt prompt;
+  extents.reserve(request.media.size());
+  for (const MediaInput& input : request.media) {
+    ASSIGN_OR_RETURN(const int tokens, CountTokens(input, model));
+    extents.push_back({.tokens = tokens, .frames = {}});
+    (input.kind == MediaKind::kImage ? prompt.image_tokens : prompt.audio_tokens) += tokens;
+  }
+  const TemplateOptions options{.thinking = request.thinking, .generation_prompt = true};
+  ASSIGN_OR_RETURN(const RenderedPrompt rendered,
+                   RenderChat(request.messages, options, model.tokenizer->vocabulary()));
+  ASSIGN_OR_RETURN(EncodedPrompt encoded, EncodePrompt(rendered, extents, *model.tokenizer));
+  prompt.ids = std::move(encoded.ids);
+  prompt.media.reserve(encoded.spans.size());
+  for (const MediaSpan& span : encoded.spans) {
+    prompt.media.push_back(MakeItem(request.media[static_cast<size_t>(span.media)], span));
+  }
+  return prompt;
+}
+
+absl::StatusOr<int> OutputTokensMax(const ChatRequest& request, const Prompt& prompt,
+                                    int context_tokens_max) {
+  const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
+  const int64_t left = context_tokens_max - prompt_tokens;
+  const std::string limit = absl::StrCat("at most ", context_tokens_max, " tokens");
+  if (left < 1) {
+    return InvalidField(Reason::kContextTooLong, "messages",
+                        absl::StrCat(limit, ", the answer's included"),
+                        absl::StrCat("a prompt of ", prompt_tokens, " tokens"));
+  }
+  if (!request.output_tokens_max) return static_cast<int>(left);
+  if (*request.output_tokens_max > left) {
+    return InvalidField(Reason::kContextTooLong, "max_output_tokens",
+                        absl::StrCat(limit, " together"),
+                        absl::StrCat("a prompt of ", prompt_tokens, " tokens and an answer of ",
+                                     *request.output_tokens_max));
+  }
+  return *request.output_tokens_max;
+}
+
+std::string ContentHash(absl::string_view bytes) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
+  return std::string(reinterpret_cast<const char*>(canonical.digest), sizeof(canonical.digest));
+}
+
+}  // namespace cleave

@@ -1,0 +1,36 @@
+// From a checked request to the prompt that engines see. Pure functions; any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "gateway/chat_request.h"
+#include "gateway/sequence_order.h"
+#include "gateway/served_model.h"
+
+namespace cleave {
+
+struct Prompt {
+  std::vector<TokenId> ids;
+  std::vector<MediaItem> media;  // ascending by position
+  int image_tokens = 0;          // soft tokens
+  int audio_tokens = 0;
+};
+
+// Reads the headers of media, counts their tokens, prints the conversation, encodes it. What users
+// and earlier answers wrote never becomes a control token. INVALID_ARGUMENT with the field's path
+// for files that cannot be read or are beyond the model's limits.
+absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel& model);
+
+// Tokens that the answer may have: what was asked for, or what the context leaves.
+// INVALID_ARGUMENT (CONTEXT_TOO_LONG), naming the counts, when the context leaves none, or less
+// than asked for.
+absl::StatusOr<int> OutputTokensMax(const ChatRequest& request, const Prompt& prompt,
+                                    int context_tokens_max);
+
+// XXH3-128 in its canonical form: 16 bytes, big-endian.
+std::string ContentHash(absl::string_view bytes);
+
+}  // namespace cleave

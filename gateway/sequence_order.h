@@ -1,0 +1,63 @@
+// What the gateway orders from its workers: one request, as engines see it. Plain values; the
+// gateway keeps an order until the request ends, because it is all that a replay needs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "tokenizer/chat_template.h"
+
+namespace cleave {
+
+// A picture or a sound of the prompt.
+struct MediaItem {
+  MediaKind kind;
+  int64_t first = 0;                         // position of its first soft token
+  int tokens = 0;                            // soft tokens
+  int image_token_budget = 0;                // of a picture, else 0
+  std::string content_hash;                  // XXH3-128 of the bytes, 16 bytes, big-endian
+  std::shared_ptr<const std::string> bytes;  // shared with uploads that are still under way
+  std::string field;                         // where it stands in the request, for errors
+};
+
+// Everything is set: defaults are filled in, the seed is pinned.
+struct SamplingChoice {
+  float temperature = 0;  // 0: greedy
+  uint32_t top_k = 0;     // 0: all
+  float top_p = 1;        // 1: all
+  float min_p = 0;        // 0: all
+  uint64_t seed = 0;
+};
+
+struct SequenceOrder {
+  std::vector<TokenId> prompt_ids;
+  std::vector<MediaItem> media;      // ascending by position
+  std::vector<TokenId> emitted_ids;  // the answer so far
+  SamplingChoice sampling;
+  std::vector<TokenId> stop_ids;
+  int output_tokens_max = 1;  // emitted_ids included
+  std::string request_id;     // for logs
+};
+
+enum class FinishCause {
+  kNone,  // goes on
+  kStopId,
+  kMaxTokens,
+  kContextFull,
+  kStopString,  // the gateway's own
+};
+
+// Where the time went on the prefill worker.
+struct PrefillPhases {
+  absl::Duration queue, media, prefill, grant_wait;
+};
+
+// The same on the decode worker.
+struct DecodePhases {
+  absl::Duration transfer_exposed, handover, decode;
+};
+
+}  // namespace cleave

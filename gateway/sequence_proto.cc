@@ -1,0 +1,67 @@
+#include "gateway/sequence_proto.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+namespace cleave {
+namespace {
+
+void Fill(const MediaItem& item, cluster::v1::MediaSpan& span) {
+  span.set_kind(item.kind == MediaKind::kImage ? cluster::v1::MEDIA_KIND_IMAGE
+                                               : cluster::v1::MEDIA_KIND_AUDIO);
+  span.set_first_position(static_cast<uint32_t>(item.first));
+  span.set_tokens(static_cast<uint32_t>(item.tokens));
+  span.set_content_hash(item.content_hash);
+  span.set_image_token_budget(static_cast<uint32_t>(item.image_token_budget));
+}
+
+}  // namespace
+
+cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration time_left) {
+  cluster::v1::SequenceSpec spec;
+  spec.mutable_prompt_ids()->Add(order.prompt_ids.begin(), order.prompt_ids.end());
+  for (const MediaItem& item : order.media) Fill(item, *spec.add_media());
+  spec.mutable_emitted_ids()->Add(order.emitted_ids.begin(), order.emitted_ids.end());
+  cluster::v1::Sampling& sampling = *spec.mutable_sampling();
+  sampling.set_temperature(order.sampling.temperature);
+  sampling.set_top_k(order.sampling.top_k);
+  sampling.set_top_p(order.sampling.top_p);
+  sampling.set_min_p(order.sampling.min_p);
+  sampling.set_seed(order.sampling.seed);
+  spec.mutable_stop_ids()->Add(order.stop_ids.begin(), order.stop_ids.end());
+  spec.set_output_tokens_max(static_cast<uint32_t>(order.output_tokens_max));
+  spec.set_request_id(order.request_id);
+  const int64_t milliseconds =
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(time_left), 1, std::numeric_limits<int>::max());
+  spec.set_time_left_milliseconds(static_cast<uint32_t>(milliseconds));
+  return spec;
+}
+
+FinishCause FromProto(cluster::v1::FinishCause cause) {
+  switch (cause) {
+    case cluster::v1::FINISH_CAUSE_STOP_ID:
+      return FinishCause::kStopId;
+    case cluster::v1::FINISH_CAUSE_MAX_TOKENS:
+      return FinishCause::kMaxTokens;
+    case cluster::v1::FINISH_CAUSE_CONTEXT_FULL:
+      return FinishCause::kContextFull;
+    default:
+      return FinishCause::kNone;
+  }
+}
+
+PrefillPhases FromProto(const cluster::v1::PrefillTimings& timings) {
+  return {.queue = absl::Seconds(timings.queue_seconds()),
+          .media = absl::Seconds(timings.media_seconds()),
+          .prefill = absl::Seconds(timings.prefill_seconds()),
+          .grant_wait = absl::Seconds(timings.grant_wait_seconds())};
+}
+
+DecodePhases FromProto(const cluster::v1::DecodeTimings& timings) {
+  return {.transfer_exposed = absl::Seconds(timings.transfer_exposed_seconds()),
+          .handover = absl::Seconds(timings.handover_seconds()),
+          .decode = absl::Seconds(timings.decode_seconds())};
+}
+
+}  // namespace cleave

@@ -1,0 +1,48 @@
+// The one model that this gateway serves: its name, its tokenizer, its defaults, its limits.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "gateway/model_defaults.h"
+#include "media/media_limits.h"
+#include "tokenizer/tokenizer.h"
+
+namespace cleave {
+
+// Of one request, checked before anything is computed. ModelService.GetModel tells them.
+struct RequestLimits {
+  int messages_max = 1024;
+  int parts_per_message_max = 256;
+  int64_t text_bytes_max = int64_t{8} << 20;
+  int images_max = 16;
+  int audios_max = 16;
+  int stop_strings_max = 16;
+  int stop_string_bytes_max = 128;
+  int detokenize_ids_max = 1 << 20;
+};
+
+// Immutable after creation, so any thread may read it.
+struct ServedModel {
+  // Reads a checkpoint folder; only the weights are left alone. `name` empty: the folder's own.
+  // Fails as Tokenizer::Load and ModelDefaults::Load do, and when the two do not belong together.
+  static absl::StatusOr<ServedModel> Load(const std::string& folder, const std::string& name);
+
+  // "" and `name` are this model; NOT_FOUND (MODEL_NOT_SERVED) for any other.
+  absl::Status CheckName(absl::string_view requested) const;
+
+  std::string name;
+  std::unique_ptr<const Tokenizer> tokenizer;
+  ModelDefaults defaults;
+  RequestLimits limits;
+  MediaLimits media_limits;
+  std::string tokenizer_hash;  // XXH3-64 of tokenizer.json, in hex
+};
+
+inline constexpr char kTemplateVersion[] = "gemma4-2026-07-09";
+// The version of this build.
+absl::string_view BuildVersion();
+
+}  // namespace cleave

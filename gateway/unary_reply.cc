@@ -1,0 +1,46 @@
+#include "gateway/unary_reply.h"
+
+#include <utility>
+
+#include "gateway/request_parse.h"
+#include "runtime/rpc/status.h"
+
+namespace cleave {
+
+void Accumulate(const v1::GenerateEvent& event, v1::GenerateResponse& response) {
+  if (event.has_started()) {
+    response.set_response_id(event.started().response_id());
+    response.set_model(event.started().model());
+    response.set_seed(event.started().seed());
+    return;
+  }
+  if (event.has_summary()) {
+    *response.mutable_usage() = event.summary().usage();
+    *response.mutable_timings() = event.summary().timings();
+    return;
+  }
+  while (response.candidates_size() <= static_cast<int>(event.candidate())) {
+    response.add_candidates();
+  }
+  v1::Candidate& candidate = *response.mutable_candidates(static_cast<int>(event.candidate()));
+  if (event.has_text()) candidate.mutable_text()->append(event.text().text());
+  if (event.has_finished()) {
+    candidate.set_reason(event.finished().reason());
+    candidate.set_stop_string(event.finished().stop_string());
+  }
+}
+
+UnaryReply::UnaryReply(const ChatBackend& backend, CallInfo info, grpc::ByteBuffer* response)
+    : call_(std::make_shared<ChatCall>(backend, std::move(info), *this)), response_(response) {}
+
+absl::Status UnaryReply::OnEvent(v1::GenerateEvent event) {
+  Accumulate(event, folded_);
+  return absl::OkStatus();
+}
+
+void UnaryReply::OnEnd(const absl::Status& status) {
+  if (status.ok()) *response_ = SerializeReply(folded_);
+  Finish(ToGrpc(status));
+}
+
+}  // namespace cleave

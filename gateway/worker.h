@@ -1,0 +1,77 @@
+// Workers as a request sees them. The connections implement this over gRPC, tests by hand.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "gateway/sequence_order.h"
+
+namespace cleave {
+
+// The gateway's number for one try of a request: unique in this process.
+enum class RequestNumber : uint64_t {};
+
+// What workers tell about one request. Any thread, in any interleaving between the two workers; in
+// the order sent from one worker. Never called from within a call to a worker.
+class WorkerEvents {
+ public:
+  virtual ~WorkerEvents() = default;
+
+  // From the decode worker.
+  virtual void OnTicket(uint64_t ticket) = 0;
+  // `first_index`: of ids[0] among the answer's tokens. `phases` come with the last token.
+  virtual void OnStepTokens(int64_t first_index, std::vector<TokenId> ids, FinishCause finish,
+                            const std::optional<DecodePhases>& phases) = 0;
+  virtual void OnDecodeEnded(uint32_t epoch, const absl::Status& status) = 0;
+  // The connection is gone, and with it what the worker held. Nothing comes from it any more.
+  virtual void OnDecodeLost() = 0;
+
+  // From the prefill worker. The first token has index 0.
+  virtual void OnFirstToken(TokenId id, FinishCause finish, const PrefillPhases& phases) = 0;
+  virtual void OnPrefillEnded(uint32_t epoch, const absl::Status& status) = 0;
+  virtual void OnPrefillLost() = 0;
+};
+
+// Methods return at once and are called by any thread. False: the worker is not connected, nothing
+// was sent and no event will come.
+class DecodeWorker {
+ public:
+  virtual ~DecodeWorker() = default;
+  // `events` is kept until Cancel, Forget or OnDecodeLost.
+  virtual bool Expect(RequestNumber request, uint32_t epoch, const SequenceOrder& order,
+                      absl::Duration time_left, std::shared_ptr<WorkerEvents> events) = 0;
+  virtual void Cancel(RequestNumber request, const std::string& reason) = 0;
+  // The worker holds nothing of this request any more.
+  virtual void Forget(RequestNumber request) = 0;
+  virtual std::string name() const = 0;
+  // host:port of its KV link.
+  virtual std::string kv_link_address() const = 0;
+};
+
+class PrefillWorker {
+ public:
+  virtual ~PrefillWorker() = default;
+  // Brings the bytes; `done` is called once, later, by another thread.
+  virtual void PutMedia(const MediaItem& item, absl::Duration time_left,
+                        std::function<void(absl::Status)> done) = 0;
+  virtual bool Run(RequestNumber request, uint32_t epoch, const SequenceOrder& order,
+                   absl::Duration time_left, uint64_t ticket, const std::string& decode_address,
+                   std::shared_ptr<WorkerEvents> events) = 0;
+  virtual void Cancel(RequestNumber request, const std::string& reason) = 0;
+  virtual void Forget(RequestNumber request) = 0;
+  virtual std::string name() const = 0;
+};
+
+// The pair that serves a request. Shared with the pool, which keeps every worker's connection.
+struct Route {
+  std::shared_ptr<PrefillWorker> prefill;
+  std::shared_ptr<DecodeWorker> decode;
+};
+
+}  // namespace cleave

@@ -1,0 +1,345 @@
+#include "gateway/worker_connection.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/log.h"
+#include "runtime/base/random.h"
+#include "runtime/rpc/status.h"
+
+namespace cleave {
+namespace {
+
+constexpr absl::Duration kKeepaliveInterval = absl::Seconds(10);  // as often as servers allow
+constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(3);
+
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(absl::ToInt64Milliseconds(duration));
+}
+
+}  // namespace
+
+Backoff::Backoff(const ConnectionOptions& options)
+    : min_(options.backoff_min), max_(options.backoff_max), next_(min_), seed_(RandomSeed()) {}
+
+absl::Duration Backoff::Next() {
+  const auto words =
+      Philox4x32({tries_++, 0, 0, 0},
+                 {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
+  const double share = static_cast<double>(words[0]) / 4294967296.0;  // of 1
+  const absl::Duration wait = next_ * (0.75 + 0.5 * share);
+  next_ = std::min(next_ * 2, max_);
+  return wait;
+}
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address,
+                                           const ConnectionOptions& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(kKeepaliveInterval));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(kKeepaliveTimeout));
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, Milliseconds(options.backoff_min));
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, Milliseconds(options.backoff_min));
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, Milliseconds(options.backoff_max));
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// Deletes itself when the call is over.
+class WorkerConnection::WatchReactor final
+    : public grpc::ClientReadReactor<cluster::v1::WorkerState> {
+ public:
+  WatchReactor(std::shared_ptr<WorkerConnection> connection,
+               std::shared_ptr<grpc::ClientContext> context)
+      : connection_(std::move(connection)), context_(std::move(context)) {}
+
+  void Begin() {
+    connection_->worker_stub_->async()->Watch(context_.get(), &request_, this);
+    StartRead(&state_);
+    StartCall();
+  }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    connection_->OnState(state_);
+    StartRead(&state_);
+  }
+  void OnDone(const grpc::Status& status) override {
+    connection_->WatchClosed(FromGrpc(status));
+    delete this;
+  }
+
+  const std::shared_ptr<WorkerConnection> connection_;
+  const std::shared_ptr<grpc::ClientContext> context_;
+  const cluster::v1::WatchRequest request_;
+  cluster::v1::WorkerState state_;
+};
+
+WorkerConnection::WorkerConnection(std::string address, cluster::v1::WorkerRole role,
+                                   ConnectionContext context)
+    : address_(std::move(address)),
+      role_(role),
+      context_(std::move(context)),
+      channel_(OpenChannel(address_, context_.options)),
+      worker_stub_(cluster::v1::Worker::NewStub(channel_)),
+      name_(address_),
+      watch_backoff_(context_.options),
+      attach_backoff_(context_.options) {}
+
+void WorkerConnection::Start() { OpenWatch(); }
+
+void WorkerConnection::Stop(absl::Duration patience) {
+  std::shared_ptr<grpc::ClientContext> watch;
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+    watch = watch_;
+  }
+  if (watch != nullptr) watch->TryCancel();
+  LoseAttach("stopping");
+  const absl::Time give_up = context_.clock->Now() + patience;
+  MutexLock lock(mutex_);
+  while (open_streams_ > 0) {
+    const absl::Duration left = give_up - context_.clock->Now();
+    if (left <= absl::ZeroDuration()) return;
+    stream_closed_.WaitFor(mutex_, left);
+  }
+}
+
+void WorkerConnection::After(absl::Duration delay, std::function<void(WorkerConnection&)> call) {
+  context_.timers->Add(context_.clock->Now() + delay,
+                       [weak = weak_from_this(), call = std::move(call)] {
+                         if (const auto self = weak.lock()) call(*self);
+                       });
+}
+
+// ---- Watch.
+
+void WorkerConnection::OpenWatch() {
+  const auto context = std::make_shared<grpc::ClientContext>();
+  {
+    MutexLock lock(mutex_);
+    if (stopped_ || watch_ != nullptr) return;
+    watch_ = context;
+    last_heard_ = context_.clock->Now();
+    ++open_streams_;
+  }
+  (new WatchReactor(shared_from_this(), context))->Begin();
+  After(options().silence_max,
+        [context](WorkerConnection& connection) { connection.CheckSilence(context); });
+}
+
+void WorkerConnection::OnState(const cluster::v1::WorkerState& state) {
+  const cluster::v1::WorkerIdentity& identity = state.identity();
+  bool was_usable = false;
+  bool is_new = false;
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) return;
+    was_usable = IsUsable();
+    last_heard_ = context_.clock->Now();
+    is_new = incarnation_ != identity.incarnation() || !state_;
+    state_ = state;
+    name_ = identity.name();
+    incarnation_ = identity.incarnation();
+    context_tokens_max_ = static_cast<int>(identity.context_tokens_max());
+    watch_backoff_.Reset();
+  }
+  if (is_new && identity.role() != role_) {
+    Log(Severity::kError, "worker_has_wrong_role",
+        {{"address", address_},
+         {"expected", cluster::v1::WorkerRole_Name(role_)},
+         {"found", cluster::v1::WorkerRole_Name(identity.role())}});
+  } else if (is_new) {
+    Log(Severity::kInfo, "worker_found",
+        {{"address", address_},
+         {"worker", identity.name()},
+         {"build", identity.build()},
+         {"model", identity.model()},
+         {"context_tokens_max", identity.context_tokens_max()}});
+  }
+  OpenAttachIfDue();
+  bool is_usable = false;
+  {
+    MutexLock lock(mutex_);
+    is_usable = IsUsable();
+  }
+  if (was_usable && !is_usable) {
+    Log(Severity::kInfo, "worker_draining", {{"address", address_}, {"worker", identity.name()}});
+  }
+  if (was_usable != is_usable || is_new) context_.on_change();
+}
+
+void WorkerConnection::WatchClosed(const absl::Status& status) {
+  bool was_usable = false;
+  absl::Duration wait;
+  {
+    MutexLock lock(mutex_);
+    was_usable = IsUsable();
+    watch_ = nullptr;
+    state_.reset();
+    StreamClosed();
+    if (stopped_) return;
+    wait = watch_backoff_.Next();
+  }
+  if (was_usable) {
+    Log(Severity::kWarning, "worker_watch_ended",
+        {{"address", address_}, {"status", status.ToString()}});
+    context_.on_change();
+  }
+  After(wait, [](WorkerConnection& connection) { connection.OpenWatch(); });
+}
+
+void WorkerConnection::CheckSilence(const std::shared_ptr<grpc::ClientContext>& watch) {
+  absl::Duration left;
+  {
+    MutexLock lock(mutex_);
+    if (stopped_ || watch_ != watch) return;
+    left = last_heard_ + options().silence_max - context_.clock->Now();
+  }
+  if (left > absl::ZeroDuration()) {
+    After(left, [watch](WorkerConnection& connection) { connection.CheckSilence(watch); });
+    return;
+  }
+  watch->TryCancel();
+  LoseAttach("silent");
+}
+
+// ---- Attach.
+
+void WorkerConnection::OpenAttachIfDue() {
+  uint64_t session = 0;
+  {
+    MutexLock lock(mutex_);
+    if (stopped_ || attached_ || !attach_is_due_ || !state_) return;
+    if (state_->identity().role() != role_) return;
+    attached_ = true;
+    session = ++session_;
+    ++open_streams_;
+  }
+  OpenAttach(session);
+  bool stopped = false;
+  {
+    MutexLock lock(mutex_);
+    stopped = stopped_;
+  }
+  if (stopped) CloseAttach();  // Stop came between and saw no stream
+}
+
+void WorkerConnection::AttachClosed(uint64_t session, const absl::Status& status) {
+  bool is_current = false;
+  absl::Duration wait;
+  {
+    MutexLock lock(mutex_);
+    StreamClosed();
+    is_current = session == session_ && attached_;
+    if (is_current) {
+      attach_is_due_ = false;
+      wait = attach_backoff_.Next();
+    }
+  }
+  if (!is_current) return;
+  LoseAttach(status.ok() ? "closed by the worker" : status.message());
+  After(wait, [](WorkerConnection& connection) {
+    {
+      MutexLock lock(connection.mutex_);
+      connection.attach_is_due_ = true;
+    }
+    connection.OpenAttachIfDue();
+    connection.context_.on_change();
+  });
+}
+
+void WorkerConnection::LoseAttach(absl::string_view why) {
+  std::map<RequestNumber, Held> lost;
+  bool stopped = false;
+  {
+    MutexLock lock(mutex_);
+    if (!attached_) return;
+    attached_ = false;
+    stopped = stopped_;
+    lost.swap(held_);
+  }
+  CloseAttach();
+  if (!stopped) {
+    Log(Severity::kWarning, "worker_lost",
+        {{"address", address_}, {"why", why}, {"requests", lost.size()}});
+    context_.on_change();
+  }
+  for (const auto& [request, held] : lost) TellLost(*held.events);
+}
+
+void WorkerConnection::StreamClosed() {
+  --open_streams_;
+  stream_closed_.NotifyAll();
+}
+
+// ---- Requests.
+
+bool WorkerConnection::Hold(RequestNumber request, Held held) {
+  MutexLock lock(mutex_);
+  if (!attached_ || stopped_) return false;
+  held_.emplace(request, std::move(held));
+  attach_backoff_.Reset();
+  return true;
+}
+
+void WorkerConnection::LetGo(RequestNumber request) {
+  std::shared_ptr<WorkerEvents> last;  // destroyed after the lock
+  MutexLock lock(mutex_);
+  const auto found = held_.find(request);
+  if (found == held_.end()) return;
+  last = std::move(found->second.events);
+  held_.erase(found);
+}
+
+std::shared_ptr<WorkerEvents> WorkerConnection::Find(RequestNumber request) const {
+  MutexLock lock(mutex_);
+  const auto found = held_.find(request);
+  return found == held_.end() ? nullptr : found->second.events;
+}
+
+// ---- What is told about it.
+
+bool WorkerConnection::IsUsable() const {
+  return attached_ && state_ && !state_->draining() && state_->identity().role() == role_;
+}
+
+WorkerStatus WorkerConnection::Status() const {
+  MutexLock lock(mutex_);
+  WorkerStatus status{.usable = IsUsable()};
+  if (state_) {
+    const cluster::v1::WorkerIdentity& identity = state_->identity();
+    const cluster::v1::WorkerLoad& load = state_->load();
+    status.compatibility =
+        absl::StrCat(identity.weights_fingerprint(), "\n", identity.kv_layout(), "\n",
+                     identity.model(), "\n", identity.numerics_fingerprint());
+    status.queued_tokens = static_cast<int64_t>(load.queued_tokens());
+    status.requests = static_cast<int>(load.requests_waiting() + load.requests_running());
+    status.pages_total = load.full_pages().total();
+    status.pages_free = load.full_pages().free();
+  }
+  for (const auto& [request, held] : held_) status.assigned_tokens += held.tokens;
+  status.assigned_requests = static_cast<int>(held_.size());
+  status.context_tokens_max = context_tokens_max_;
+  return status;
+}
+
+std::string WorkerConnection::WorkerName() const {
+  MutexLock lock(mutex_);
+  return name_;
+}
+
+int WorkerConnection::context_tokens_max() const {
+  MutexLock lock(mutex_);
+  return context_tokens_max_;
+}
+
+}  // namespace cleave

@@ -1,0 +1,75 @@
+#include "gateway/worker_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cleave {
+namespace {
+
+constexpr absl::Duration kStopPatience = absl::Seconds(2);
+
+}  // namespace
+
+WorkerPool::WorkerPool(const WorkerPoolOptions& options, const Clock& clock, TimerQueue& timers,
+                       std::function<void(bool ready)> on_ready)
+    : on_ready_(std::move(on_ready)), readiness_(std::make_shared<Readiness>()) {
+  const ConnectionContext context{
+      .clock = &clock,
+      .timers = &timers,
+      .options = options.connection,
+      .on_change = [readiness = readiness_] { Update(*readiness); },
+  };
+  for (const std::string& address : options.prefill_addresses) {
+    prefill_.push_back(std::make_shared<PrefillConnection>(address, context));
+  }
+  for (const std::string& address : options.decode_addresses) {
+    decode_.push_back(std::make_shared<DecodeConnection>(address, context));
+  }
+  {
+    MutexLock lock(readiness_->mutex);
+    readiness_->pool = this;
+  }
+  for (const auto& worker : prefill_) worker->Start();
+  for (const auto& worker : decode_) worker->Start();
+}
+
+WorkerPool::~WorkerPool() {
+  {
+    MutexLock lock(readiness_->mutex);
+    readiness_->pool = nullptr;
+  }
+  for (const auto& worker : prefill_) worker->Stop(kStopPatience);
+  for (const auto& worker : decode_) worker->Stop(kStopPatience);
+}
+
+void WorkerPool::Update(Readiness& readiness) {
+  MutexLock lock(readiness.mutex);
+  if (readiness.pool == nullptr) return;
+  const bool ready = readiness.pool->Choose().ok();
+  if (ready == readiness.ready) return;
+  readiness.ready = ready;
+  readiness.pool->on_ready_(ready);
+}
+
+absl::StatusOr<Route> WorkerPool::Choose() const {
+  std::vector<PrefillCandidate> prefill;
+  std::vector<DecodeCandidate> decode;
+  prefill.reserve(prefill_.size());
+  decode.reserve(decode_.size());
+  for (const auto& worker : prefill_) prefill.push_back({worker, worker->Status()});
+  for (const auto& worker : decode_) decode.push_back({worker, worker->Status()});
+  return ChooseRoute(prefill, decode);
+}
+
+int WorkerPool::context_tokens_max(int otherwise) const {
+  int smallest = otherwise;
+  const auto include = [&smallest](const WorkerConnection& worker) {
+    const int tokens = worker.context_tokens_max();
+    if (tokens > 0) smallest = std::min(smallest, tokens);
+  };
+  for (const auto& worker : prefill_) include(*worker);
+  for (const auto& worker : decode_) include(*worker);
+  return smallest;
+}
+
+}  // namespace cleave

@@ -1,0 +1,60 @@
+// All workers that this gateway may use: a static list of addresses.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "gateway/decode_connection.h"
+#include "gateway/prefill_connection.h"
+#include "gateway/router.h"
+#include "gateway/timer_queue.h"
+#include "runtime/base/clock.h"
+
+namespace cleave {
+
+struct WorkerPoolOptions {
+  std::vector<std::string> prefill_addresses;  // host:port
+  std::vector<std::string> decode_addresses;
+  ConnectionOptions connection;
+};
+
+// Owns one connection to each worker, for as long as it lives. Thread-safe.
+class WorkerPool {
+ public:
+  // `on_ready` hears whenever it changes whether a request could be routed now; called by gRPC's
+  // threads and the timer's, one call at a time. `clock` and `timers` outlive the pool.
+  WorkerPool(const WorkerPoolOptions& options, const Clock& clock, TimerQueue& timers,
+             std::function<void(bool ready)> on_ready);
+  // Ends every stream; requests still on them are told that their workers are lost.
+  ~WorkerPool();
+
+  // UNAVAILABLE as ChooseRoute.
+  absl::StatusOr<Route> Choose() const;
+
+  // Tokens of the longest sequence that fits on every worker met so far; `otherwise` before any.
+  int context_tokens_max(int otherwise) const;
+
+  // A number for a new request.
+  RequestNumber NextNumber() { return RequestNumber{next_number_.fetch_add(1)}; }
+
+ private:
+  // What connections call when they change. They may do so a little longer than the pool lives.
+  struct Readiness {
+    Mutex mutex;
+    WorkerPool* pool ABSL_GUARDED_BY(mutex) = nullptr;
+    bool ready ABSL_GUARDED_BY(mutex) = false;
+  };
+  static void Update(Readiness& readiness);
+
+  const std::function<void(bool)> on_ready_;
+  const std::shared_ptr<Readiness> readiness_;  // shared with the connections
+  std::vector<std::shared_ptr<PrefillConnection>> prefill_;  // shared with their streams and routes
+  std::vector<std::shared_ptr<DecodeConnection>> decode_;
+  std::atomic<uint64_t> next_number_{1};
+};
+
+}  // namespace cleave

@@ -1,0 +1,56 @@
+#include "media/image_canvas.h"
+
+#include <cstring>
+
+#include "runtime/base/check.h"
+
+namespace cleave {
+
+ImageCanvas::ImageCanvas(const ImageInfo& info)
+    : stored_width_(info.stored_width), stored_height_(info.stored_height) {
+  image_.height = info.height;
+  image_.width = info.width;
+  image_.pixels.resize(size_t{3} * static_cast<size_t>(info.width) *
+                       static_cast<size_t>(info.height));
+  const ptrdiff_t right = 3;
+  const ptrdiff_t down = ptrdiff_t{3} * info.width;
+  const ptrdiff_t last_column = right * (info.width - 1);
+  const ptrdiff_t last_row = down * (info.height - 1);
+  // Which corner of the upright picture the stored origin is, and where the stored x and y point.
+  struct Placement {
+    ptrdiff_t origin, step_x, step_y;
+  };
+  const Placement placements[8] = {
+      {0, right, down},                         // 1: upright
+      {last_column, -right, down},              // 2: mirrored left to right
+      {last_row + last_column, -right, -down},  // 3: upside down
+      {last_row, right, -down},                 // 4: mirrored top to bottom
+      {0, down, right},                         // 5: transposed
+      {last_column, down, -right},              // 6: to be turned right
+      {last_row + last_column, -down, -right},  // 7: transposed over the other diagonal
+      {last_row, -down, right},                 // 8: to be turned left
+  };
+  CHECK(info.orientation >= 1 && info.orientation <= 8);
+  const Placement& placement = placements[info.orientation - 1];
+  origin_ = placement.origin;
+  step_x_ = placement.step_x;
+  step_y_ = placement.step_y;
+}
+
+void ImageCanvas::PutRow(int stored_y, absl::Span<const uint8_t> row) noexcept {
+  CHECK(stored_y >= 0 && stored_y < stored_height_);
+  CHECK(row.size() == size_t{3} * static_cast<size_t>(stored_width_));
+  uint8_t* const picture = image_.pixels.data();
+  ptrdiff_t at = origin_ + step_y_ * stored_y;
+  if (step_x_ == 3) {
+    std::memcpy(picture + at, row.data(), row.size());
+    return;
+  }
+  for (size_t i = 0; i < row.size(); i += 3, at += step_x_) {
+    picture[at] = row[i];
+    picture[at + 1] = row[i + 1];
+    picture[at + 2] = row[i + 2];
+  }
+}
+
+}  // namespace cleave

@@ -1,0 +1,132 @@
+#include "engine/sampler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <random>
+#include <set>
+
+namespace cleave {
+namespace {
+
+constexpr int kVocabulary = 50;
+
+std::vector<float> RandomLogits(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal(0, 2);
+  std::vector<float> logits(kVocabulary);
+  for (float& logit : logits) logit = normal(random);
+  return logits;
+}
+
+std::set<int32_t> Drawn(Sampler& sampler, const std::vector<float>& logits,
+                        SamplingParameters sampling, int draws) {
+  std::set<int32_t> ids;
+  for (int i = 0; i < draws; ++i) {
+    ids.insert(sampler.Choose(logits, sampling, {.candidate = 0, .position = i}));
+  }
+  return ids;
+}
+
+TEST(SamplerTest, GreedyTakesTheLargestAndTheLowestIdOnATie) {
+  Sampler sampler(4, {});
+  EXPECT_EQ(sampler.Choose({1, 3, 3, 2}, {.temperature = 0}, {}), 1);
+}
+
+TEST(SamplerTest, SuppressedIdsNeverWin) {
+  Sampler sampler(4, {1, 2});
+  EXPECT_EQ(sampler.Choose({1, 9, 9, 2}, {.temperature = 0}, {}), 3);
+  for (int position = 0; position < 100; ++position) {
+    const int32_t id = sampler.Choose({1, 9, 9, 2}, {.temperature = 1}, {0, position});
+    EXPECT_TRUE(id == 0 || id == 3) << id;
+  }
+}
+
+TEST(SamplerTest, TheChoiceDependsOnItsPlaceOnly) {
+  Sampler a(kVocabulary, {}), b(kVocabulary, {});
+  const std::vector<float> logits = RandomLogits(1);
+  const SamplingParameters sampling{.temperature = 1, .seed = 42};
+  std::vector<int32_t> forwards, backwards;
+  for (int p = 0; p < 64; ++p) forwards.push_back(a.Choose(logits, sampling, {0, p}));
+  for (int p = 63; p >= 0; --p) backwards.push_back(b.Choose(logits, sampling, {0, p}));
+  std::reverse(backwards.begin(), backwards.end());
+  EXPECT_EQ(forwards, backwards);
+}
+
+TEST(SamplerTest, SeedCandidateAndPositionEachChangeTheNoise) {
+  const double noise = GumbelNoise(7, {.candidate = 1, .position = 5}, 9);
+  EXPECT_NE(noise, GumbelNoise(8, {.candidate = 1, .position = 5}, 9));
+  EXPECT_NE(noise, GumbelNoise(7, {.candidate = 2, .position = 5}, 9));
+  EXPECT_NE(noise, GumbelNoise(7, {.candidate = 1, .position = 6}, 9));
+  EXPECT_NE(noise, GumbelNoise(7, {.candidate = 1, .position = 5}, 10));
+  EXPECT_NE(noise, GumbelNoise(7ull | 1ull << 40, {.candidate = 1, .position = 5}, 9));
+  EXPECT_EQ(noise, GumbelNoise(7, {.candidate = 1, .position = 5}, 9));
+}
+
+// Pearson's chi-square over 20,000 draws; the bound is the 99.99 % point for 49 degrees of freedom.
+TEST(SamplerTest, DrawsFollowTheSoftmax) {
+  constexpr int kDraws = 20000;
+  constexpr double kBound = 94.0;
+  for (const float temperature : {0.7f, 1.0f, 1.5f}) {
+    Sampler sampler(kVocabulary, {});
+    const std::vector<float> logits = RandomLogits(3);
+    std::vector<int> counts(kVocabulary, 0);
+    for (int p = 0; p < kDraws; ++p) {
+      ++counts[static_cast<size_t>(
+          sampler.Choose(logits, {.temperature = temperature, .seed = 11}, {0, p}))];
+    }
+    double total = 0;
+    for (const float logit : logits) total += std::exp(logit / temperature);
+    double chi_square = 0;
+    for (size_t i = 0; i < kVocabulary; ++i) {
+      const double expected = kDraws * std::exp(logits[i] / temperature) / total;
+      chi_square += std::pow(counts[i] - expected, 2) / expected;
+    }
+    EXPECT_LT(chi_square, kBound) << "temperature " << temperature;
+  }
+}
+
+TEST(SamplerTest, TopKKeepsTheLargestAndTiesWithTheLast) {
+  Sampler sampler(5, {});
+  const std::vector<float> logits{5, 4, 4, 4, 3};
+  EXPECT_THAT(Drawn(sampler, logits, {.temperature = 2, .top_k = 1}, 200),
+              ::testing::ElementsAre(0));
+  EXPECT_THAT(Drawn(sampler, logits, {.temperature = 2, .top_k = 2}, 500),
+              ::testing::ElementsAre(0, 1, 2, 3));
+}
+
+TEST(SamplerTest, TopPKeepsTheSmallestSetThatReachesTheShare) {
+  Sampler sampler(4, {});
+  // Probabilities 0.5, 0.3, 0.15, 0.05.
+  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f),
+                                  std::log(0.05f)};
+  const auto kept = [&](float top_p) {
+    return Drawn(sampler, logits, {.temperature = 1, .top_p = top_p}, 1000);
+  };
+  EXPECT_THAT(kept(0.4f), ::testing::ElementsAre(0));
+  EXPECT_THAT(kept(0.6f), ::testing::ElementsAre(0, 1));
+  EXPECT_THAT(kept(0.9f), ::testing::ElementsAre(0, 1, 2));
+  EXPECT_THAT(kept(1.0f), ::testing::ElementsAre(0, 1, 2, 3));
+}
+
+TEST(SamplerTest, TopPIsMeasuredAmongWhatTopKHasLeft) {
+  Sampler sampler(4, {});
+  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f),
+                                  std::log(0.05f)};
+  // Of the two kept, the first has 0.625: enough for 0.6.
+  EXPECT_THAT(Drawn(sampler, logits, {.temperature = 1, .top_k = 2, .top_p = 0.6f}, 500),
+              ::testing::ElementsAre(0));
+}
+
+TEST(SamplerTest, MinPIsRelativeToTheLikeliest) {
+  Sampler sampler(4, {});
+  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f),
+                                  std::log(0.05f)};
+  EXPECT_THAT(Drawn(sampler, logits, {.temperature = 1, .min_p = 0.5f}, 500),
+              ::testing::ElementsAre(0, 1));
+}
+
+}  // namespace
+}  // namespace cleave

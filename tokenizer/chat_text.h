@@ -1,0 +1,19 @@
+// The two ways in which the chat format cleans text. Internal to tokenizer/.
+#pragma once
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "tokenizer/vocabulary.h"
+
+namespace cleave {
+
+// `text` (well-formed UTF-8) without Unicode white space at both ends. U+200B and U+FEFF stay.
+absl::string_view TrimWhitespace(absl::string_view text);
+
+// What the model said, without the thoughts that a client sent back inside it: of every piece
+// between two `channel_end` spellings, what precedes the first `channel_begin` spelling; trimmed.
+std::string StripThoughts(absl::string_view text, absl::string_view channel_begin,
+                          absl::string_view channel_end);
+
+}  // namespace cleave
