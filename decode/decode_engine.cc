@@ -38,12 +38,6 @@ class Destination final : public TransferDestination {
   const std::vector<PageId> sliding_;  // [plan.sliding_pages]
 };
 
-void AddToMean(std::atomic<double>& mean, double value) {
-  constexpr double kNewShare = 0.2;
-  const double old = mean.load();
-  mean = old == 0 ? value : old + kNewShare * (value - old);
-}
-
 }  // namespace
 
 DecodeEngine::DecodeEngine(ModelHost& host, KvIntake& intake, const Clock& clock,
@@ -81,6 +75,7 @@ void DecodeEngine::OnFailed(TransferId transfer, const absl::Status& status) {
 
 void DecodeEngine::Run() {
   std::vector<Event> events;
+  PublishLoad();
   while (true) {
     inbox_.TakeAll(events, WaitTime());
     for (Event& event : events) {
@@ -135,8 +130,10 @@ void DecodeEngine::Announce(Sequence& sequence) {
                   .num_positions = request.num_positions(),
                   .num_candidates = 1,
                   .last_hidden_bytes = host_.final_hidden_bytes(),
-                  .deadline = request.deadline});
-  sequence.job.replies->OnTicket(sequence.job.key, sequence.transfer.ticket);
+                  .deadline = request.deadline},
+                 [this, transfer = sequence.transfer](const absl::Status& status) {
+                   inbox_.PushAlways(Event(Expected{transfer, status}));
+                 });
 }
 
 void DecodeEngine::Handle(const CancelJob& cancel) {
@@ -152,6 +149,16 @@ void DecodeEngine::Handle(const CancelGateway& gateway) {
 }
 
 // ---- What comes from the KV link ----
+
+void DecodeEngine::Handle(const Expected& expected) {
+  Sequence* sequence = Find(expected.transfer);
+  if (sequence == nullptr || sequence->phase == Phase::kEnded) return;
+  if (expected.status.ok()) {
+    sequence->job.replies->OnTicket(sequence->job.key, sequence->transfer.ticket);
+  } else {
+    EndWithError(*sequence, expected.status);
+  }
+}
 
 void DecodeEngine::Handle(const Reserve& reserve) {
   Sequence* sequence = Find(reserve.transfer);
@@ -250,7 +257,7 @@ void DecodeEngine::Step() {
   }
   for (const auto& [to, sequences] : replies) to->OnStep(sequences);
   const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
-  AddToMean(load_.step_seconds, seconds);
+  load_.AddStep(seconds);
   metrics_.step_seconds.Observe(seconds);
   metrics_.batch_size.Observe(static_cast<double>(in_step.size()));
   metrics_.output_tokens_total.Increment(static_cast<double>(in_step.size()));
@@ -357,25 +364,12 @@ DecodeEngine::Sequence* DecodeEngine::Youngest() {
 }
 
 void DecodeEngine::PublishLoad() {
-  const KvPools pools = host_.pools();
-  int64_t owned = 0;
+  int64_t owned_pages = 0;
   for (const Sequence& sequence : sequences_) {
-    owned += static_cast<int64_t>(sequence.table.full().pages.size() +
-                                  sequence.table.sliding().pages.size());
+    owned_pages += static_cast<int64_t>(sequence.table.full().pages.size() +
+                                        sequence.table.sliding().pages.size());
   }
-  load_.full_pages_free = pools.full.num_free();
-  load_.sliding_pages_free = pools.sliding.num_free();
-  const auto used = [](const PageAllocator& pool) {
-    return 1.0 - static_cast<double>(pool.num_free()) / pool.num_pages();
-  };
-  metrics_.kv_cache_usage_ratio.Set(std::max(used(pools.full), used(pools.sliding)));
-  metrics_.kv_pages_free.Set(pools.full.num_free() + pools.sliding.num_free());
-  metrics_.kv_pages_live.Set(pools.full.num_live() + pools.sliding.num_live());
-  metrics_.kv_pages_quarantined.Set(pools.full.num_quarantined() + pools.sliding.num_quarantined());
-  metrics_.kv_pages_unaccounted.Set(
-      static_cast<double>(pools.full.num_live() + pools.sliding.num_live() - owned));
-  metrics_.requests_waiting.Set(static_cast<double>(load_.requests_waiting));
-  metrics_.requests_running.Set(static_cast<double>(load_.requests_running));
+  metrics_.load.Publish(host_.pools(), owned_pages, load_);
 }
 
 }  // namespace cleave

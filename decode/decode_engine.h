@@ -12,6 +12,7 @@
 #include "decode/decode_job.h"
 #include "decode/decode_metrics.h"
 #include "decode/kv_intake.h"
+#include "engine/engine_load.h"
 #include "engine/model_host.h"
 #include "engine/step_batch.h"
 #include "runtime/base/clock.h"
@@ -21,15 +22,6 @@ namespace cleave {
 
 struct DecodeEngineOptions {
   int sequences_max = 64;  // announced and running together; at most the host's step limits
-};
-
-// What the engine tells about its load. Any thread reads it.
-struct DecodeLoad {
-  std::atomic<int64_t> requests_waiting{0};
-  std::atomic<int64_t> requests_running{0};
-  std::atomic<int64_t> full_pages_free{0};
-  std::atomic<int64_t> sliding_pages_free{0};
-  std::atomic<double> step_seconds{0};  // running mean
 };
 
 // Owns one thread, "decode", which owns everything below the mailbox. All other threads only post.
@@ -57,9 +49,7 @@ class DecodeEngine {
   void OnCommitted(TransferId transfer, CommitPayload payload);
   void OnFailed(TransferId transfer, const absl::Status& status);
 
-  const DecodeLoad& load() const { return load_; }
-  // No sequence is announced, receiving or running.
-  bool idle() const { return load_.requests_waiting + load_.requests_running == 0; }
+  const EngineLoad& load() const { return load_; }
 
  private:
   enum class Phase { kAnnounced, kReceiving, kRunning, kEnded };
@@ -83,6 +73,10 @@ class DecodeEngine {
   struct CancelGateway {
     SessionId session;
   };
+  struct Expected {
+    TransferId transfer;
+    absl::Status status;
+  };
   struct Reserve {
     TransferId transfer;
     TransferPlan plan;
@@ -96,12 +90,14 @@ class DecodeEngine {
     TransferId transfer;
     absl::Status status;
   };
-  using Event = std::variant<DecodeJob, CancelJob, CancelGateway, Reserve, Committed, Failed>;
+  using Event = 
+      std::variant<DecodeJob, CancelJob, CancelGateway, Expected, Reserve, Committed, Failed>;
 
   void Run();
   void Handle(DecodeJob& job);
   void Handle(const CancelJob& cancel);
   void Handle(const CancelGateway& gateway);
+  void Handle(const Expected& expected);
   void Handle(const Reserve& reserve);
   void Handle(Committed& committed);
   void Handle(const Failed& failed);
@@ -129,7 +125,7 @@ class DecodeEngine {
   const DecodeEngineOptions options_;
   const KvShape shape_;
   Mailbox<Event> inbox_;
-  DecodeLoad load_;
+  EngineLoad load_;
 
   std::list<Sequence> sequences_;  // in order of arrival
   StepBatch batch_;

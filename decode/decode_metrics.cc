@@ -11,19 +11,7 @@ DecodeMetrics::DecodeMetrics(prometheus::Registry& registry)
     : ready(AddGauge(registry, "cleave_ready", "1 while the worker takes work.")),
       model_load_seconds(
           AddGauge(registry, "cleave_model_load_seconds", "Time that loading the model took.")),
-      requests_waiting(AddGauge(registry, "cleave_requests_waiting",
-                                "Sequences whose KV has not come.", {{"role", "decode"}})),
-      requests_running(AddGauge(registry, "cleave_requests_running", "Sequences in every step.",
-                                {{"role", "decode"}})),
-      kv_cache_usage_ratio(AddGauge(registry, "cleave_kv_cache_usage_ratio",
-                                    "Share of KV pages in use, of the fuller pool.",
-                                    {{"role", "decode"}})),
-      kv_pages_free(AddGauge(registry, "cleave_kv_pages", "KV pages by state.", {{"state", "free"}})),
-      kv_pages_live(AddGauge(registry, "cleave_kv_pages", "KV pages by state.", {{"state", "live"}})),
-      kv_pages_quarantined(
-          AddGauge(registry, "cleave_kv_pages", "KV pages by state.", {{"state", "quarantined"}})),
-      kv_pages_unaccounted(AddGauge(registry, "cleave_kv_pages_unaccounted",
-                                    "KV pages in use that no live sequence owns; must be 0.")),
+      load(registry, "decode"),
       output_tokens_total(
           AddCounter(registry, "cleave_tokens_total", "Tokens by kind.", {{"kind", "output"}})),
       requests_failed_total(AddCounter(registry, "cleave_decode_requests_failed_total",

@@ -1,6 +1,7 @@
 // The series of a decode worker.
 #pragma once
 
+#include "engine/engine_load.h"
 #include "runtime/metrics/metrics.h"
 
 namespace cleave {
@@ -10,13 +11,7 @@ struct DecodeMetrics {
 
   prometheus::Gauge& ready;
   prometheus::Gauge& model_load_seconds;
-  prometheus::Gauge& requests_waiting;
-  prometheus::Gauge& requests_running;
-  prometheus::Gauge& kv_cache_usage_ratio;  // the fuller of the two pools
-  prometheus::Gauge& kv_pages_free;
-  prometheus::Gauge& kv_pages_live;
-  prometheus::Gauge& kv_pages_quarantined;
-  prometheus::Gauge& kv_pages_unaccounted;  // must read 0
+  EngineLoadMetrics load;
   prometheus::Counter& output_tokens_total;
   prometheus::Counter& requests_failed_total;
   prometheus::Counter& requests_cancelled_total;

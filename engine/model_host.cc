@@ -1,6 +1,7 @@
 #include "engine/model_host.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +40,7 @@ absl::Status ModelHost::LoadModel(const ModelHostOptions& options) {
   ASSIGN_OR_RETURN(config_, ModelConfig::Load(options.folder));
   ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
   ASSIGN_OR_RETURN(weights_, ModelWeights::Load(checkpoint, config_, *kernels_));
+  model_name_ = std::filesystem::weakly_canonical(options.folder).filename();
   weights_fingerprint_ = checkpoint.Fingerprint();
   activations_ = options.activations;
   context_tokens_max_ = std::min(options.context_tokens_max, config_.positions_max);

@@ -61,6 +61,8 @@ class ModelHost {
     return config_.hidden_size * static_cast<int64_t>(DTypeBytes(activations_));
   }
 
+  // Last part of the folder's path.
+  const std::string& model_name() const { return model_name_; }
   // Equal on two workers exactly when they hold the same weights, and when they compute the same
   // bits with them.
   const std::string& weights_fingerprint() const { return weights_fingerprint_; }
@@ -78,6 +80,7 @@ class ModelHost {
   std::unique_ptr<Kernels> kernels_;
   ModelConfig config_{};
   ModelWeights weights_;
+  std::string model_name_;
   std::string weights_fingerprint_;
   DType activations_ = DType::kFloat32;
   int64_t context_tokens_max_ = 0;

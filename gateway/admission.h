@@ -12,9 +12,9 @@
 namespace cleave {
 
 struct AdmissionLimits {
-  int requests_max = 256;                         // open at once
-  int64_t queued_tokens_max = int64_t{1} << 20;   // of prompts that have no first token yet
-  int64_t media_bytes_max = int64_t{1} << 30;     // of all open requests
+  int requests_max = 256;                        // open at once
+  int64_t queued_tokens_max = int64_t{1} << 20;  // of prompts that have no first token yet
+  int64_t media_bytes_max = int64_t{1} << 30;    // of all open requests
 };
 
 class Admission;

@@ -96,7 +96,8 @@ void ChatCall::Start(grpc::ByteBuffer request) {
   if (!slot.ok()) return End(slot.status());
   slot_ = *std::move(slot);
   backend_.metrics->requests_running.Increment();
-  backend_.tasks->Add([self = shared_from_this(), bytes = std::move(request)] { self->Run(bytes); });
+  backend_.tasks->Add(
+      [self = shared_from_this(), bytes = std::move(request)] { self->Run(bytes); });
 }
 
 void ChatCall::Run(const grpc::ByteBuffer& bytes) {
@@ -121,7 +122,8 @@ absl::Status ChatCall::Prepare(const grpc::ByteBuffer& bytes) {
 }
 
 absl::Status ChatCall::CountAndQueue(const ChatRequest& request, Prompt prompt) {
-  const int context = backend_.pool->context_tokens_max(backend_.model->defaults.context_tokens_max);
+  const int context =
+      backend_.pool->context_tokens_max(backend_.model->defaults.context_tokens_max);
   ASSIGN_OR_RETURN(const int output_tokens_max, OutputTokensMax(request, prompt, context));
   if (request.validate_only) {
     RETURN_IF_ERROR(SendStarted(request.sampling.seed));

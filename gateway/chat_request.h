@@ -17,7 +17,7 @@ namespace cleave {
 // A file that came with the request.
 struct MediaInput {
   MediaKind kind;
-  std::string field;  // "messages[0].parts[1].image.data"
+  std::string field;                         // "messages[0].parts[1].image.data"
   std::shared_ptr<const std::string> bytes;  // shared with the uploads of this request
   int image_token_budget = 0;                // of a picture
 };

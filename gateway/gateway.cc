@@ -2,6 +2,7 @@
 
 #include <google/protobuf/stubs/logging.h>
 
+#include <string>
 #include <utility>
 
 #include "gateway/chat_service.h"
@@ -9,6 +10,7 @@
 #include "gateway/model_service.h"
 #include "gateway/request_error.h"
 #include "gateway/token_service.h"
+#include "runtime/base/build_info.h"
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
 #include "runtime/metrics/metrics.h"
@@ -42,6 +44,10 @@ class GatewayServer final : public Gateway {
         chat_(backend_),
         models_(model_, pool_),
         tokens_(model_, tasks_) {}
+  ~GatewayServer() override {
+    MutexLock lock(mutex_);
+    serving_ = nullptr;
+  }
 
   absl::Status Listen() {
     if (!options_.metrics_address.empty()) {
@@ -50,19 +56,15 @@ class GatewayServer final : public Gateway {
     const RpcServerOptions rpc{.address = options_.listen_address,
                                .message_bytes_max = options_.message_bytes_max,
                                .health_names = {"cleave.v1.ChatService"}};
-    ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
-                     RpcServer::Start(rpc, {&chat_, &models_, &tokens_}));
+    ASSIGN_OR_RETURN(server_, RpcServer::Start(rpc, {&chat_, &models_, &tokens_}));
     MutexLock lock(mutex_);
-    server_ = std::move(server);
-    port_ = server_->port();
-    server_->SetServing(ready_);
+    serving_ = server_.get();
+    serving_->SetServing(ready_);
+    metrics_.ready.Set(ready_ ? 1 : 0);
     return absl::OkStatus();
   }
 
-  int port() const override {
-    MutexLock lock(mutex_);
-    return port_;
-  }
+  int port() const override { return server_->port(); }
   int metrics_port() const override {
     return metrics_server_ == nullptr ? 0 : metrics_server_->port();
   }
@@ -70,12 +72,10 @@ class GatewayServer final : public Gateway {
   void Drain(absl::Duration timeout) override {
     Log(Severity::kInfo, "draining",
         {{"open_requests", admission_.requests()}, {"timeout", absl::FormatDuration(timeout)}});
-    RpcServer* server = nullptr;
     {
       MutexLock lock(mutex_);
-      draining_ = true;
-      server = server_.get();
-      server->SetServing(false);
+      serving_->SetServing(false);
+      serving_ = nullptr;
     }
     metrics_.ready.Set(0);
     admission_.Close();
@@ -84,18 +84,18 @@ class GatewayServer final : public Gateway {
       open_.CancelAll(Draining());
       admission_.WaitUntilIdle(kStragglerPatience, clock_);
     }
-    server->Shutdown(kStragglerPatience);
+    server_->Shutdown(kStragglerPatience);
     Log(Severity::kInfo, "drained");
   }
 
  private:
   void OnReady(bool ready) {
-    MutexLock lock(mutex_);
-    if (draining_) return;
-    ready_ = ready;
     Log(ready ? Severity::kInfo : Severity::kWarning, ready ? "ready" : "not_ready");
+    MutexLock lock(mutex_);
+    ready_ = ready;
+    if (serving_ == nullptr) return;  // not listening yet, or draining
+    serving_->SetServing(ready);
     metrics_.ready.Set(ready ? 1 : 0);
-    if (server_ != nullptr) server_->SetServing(ready);
   }
 
   const GatewayOptions options_;
@@ -105,8 +105,8 @@ class GatewayServer final : public Gateway {
   GatewayMetrics metrics_;
   mutable Mutex mutex_;
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  int port_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Whose health is kept: null before Listen, while draining and at the end. Owned by server_.
+  RpcServer* serving_ ABSL_GUARDED_BY(mutex_) = nullptr;
   // Each from here on uses those above it and is destroyed before them.
   TimerQueue timers_;
   Admission admission_;
@@ -118,7 +118,7 @@ class GatewayServer final : public Gateway {
   ModelService models_;
   TokenService tokens_;
   std::unique_ptr<MetricsServer> metrics_server_;
-  std::unique_ptr<RpcServer> server_ ABSL_PT_GUARDED_BY(mutex_);
+  std::unique_ptr<RpcServer> server_;
 };
 
 }  // namespace

@@ -12,8 +12,7 @@ constexpr Reason kReasonLast = Reason::kNotInThisModel;
 
 const prometheus::Histogram::BucketBoundaries& TokenBuckets() {
   static const prometheus::Histogram::BucketBoundaries buckets{
-      1,    2,    5,     10,    20,    50,     100,    200,   500,
-      1000, 2000, 5000,  10000, 20000, 50000,  100000, 262144};
+      1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 262144};
   return buckets;
 }
 
@@ -88,8 +87,8 @@ GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string
                                 {{"role", "gateway"}})),
       queue_tokens(AddGauge(registry, "cleave_gateway_queue_tokens",
                             "Prompt tokens that wait for their first token")),
-      admission_accepted_total(
-          AddCounter(registry, kAdmission, kAdmissionHelp, {{"decision", "accept"}, {"reason", ""}})),
+      admission_accepted_total(AddCounter(registry, kAdmission, kAdmissionHelp,
+                                          {{"decision", "accept"}, {"reason", ""}})),
       admission_rejected_total(ByReason(
           registry, kAdmission, kAdmissionHelp,
           {Reason::kQueueFull, Reason::kDraining, Reason::kNoPrefillWorker, Reason::kNoDecodeWorker,
@@ -130,9 +129,9 @@ GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string
           AddCounter(registry, kRequests, kRequestsHelp, {{"outcome", "ok"}, {"reason", ""}})) {
   for (const Reason reason : AllReasons()) {
     const char* outcome = reason == Reason::kCancelled ? "cancelled" : "error";
-    requests_failed_total_[reason] = &AddCounter(
-        registry, kRequests, kRequestsHelp,
-        {{"outcome", outcome}, {"reason", std::string(ReasonName(reason))}});
+    requests_failed_total_[reason] =
+        &AddCounter(registry, kRequests, kRequestsHelp,
+                    {{"outcome", outcome}, {"reason", std::string(ReasonName(reason))}});
   }
   AddGauge(registry, "cleave_build_info", "Always 1; the labels tell",
            {{"version", version}, {"model", model}, {"role", "gateway"}})

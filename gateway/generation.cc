@@ -107,7 +107,8 @@ void Generation::OnStepTokens(int64_t first_index, std::vector<TokenId> ids, Fin
 
 void Generation::AddTokens(int64_t first_index, absl::Span<const TokenId> ids, FinishCause finish) {
   const int64_t end = first_index + static_cast<int64_t>(ids.size());
-  if (first_index < 0 || end > order_.output_tokens_max || (tokens_total_ && end > *tokens_total_)) {
+  if (first_index < 0 || end > order_.output_tokens_max ||
+      (tokens_total_ && end > *tokens_total_)) {
     return End(InvariantError("a worker sent tokens beyond the answer's end"), FinishCause::kNone);
   }
   if (finish != FinishCause::kNone && !tokens_total_) {

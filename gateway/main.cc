@@ -6,7 +6,7 @@
 
 #include "absl/time/time.h"
 #include "gateway/gateway.h"
-#include "gateway/served_model.h"
+#include "runtime/base/build_info.h"
 #include "runtime/base/log.h"
 #include "runtime/base/shutdown_signal.h"
 

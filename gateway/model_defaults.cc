@@ -67,8 +67,8 @@ absl::Status ReadGeneration(const JsonValue& root, ModelDefaults& defaults) {
     ASSIGN_OR_RETURN(top_p, root.Double("top_p"));
   }
   if (!(temperature >= 0 && temperature <= 2) || !(top_p > 0 && top_p <= 1)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        root.Where(), " temperature ", temperature, " or top_p ", top_p, " is out of range"));
+    return absl::InvalidArgumentError(absl::StrCat(root.Where(), " temperature ", temperature,
+                                                   " or top_p ", top_p, " is out of range"));
   }
   defaults.temperature = samples ? static_cast<float>(temperature) : 0;
   defaults.top_k = static_cast<uint32_t>(top_k);

@@ -4,6 +4,7 @@
 
 #include "gateway/call_info.h"
 #include "media/image_size.h"
+#include "runtime/base/build_info.h"
 #include "runtime/base/error.h"
 #include "runtime/rpc/status.h"
 

@@ -43,8 +43,7 @@ void PrefillConnection::OpenAttach(uint64_t session) {
     sender_ = sender;
   }
   auto self = std::static_pointer_cast<PrefillConnection>(shared_from_this());
-  using Stream =
-      ClientBidiStream<cluster::v1::PrefillToGateway, cluster::v1::GatewayToPrefill>;
+  using Stream = ClientBidiStream<cluster::v1::PrefillToGateway, cluster::v1::GatewayToPrefill>;
   Stream::Open(std::move(sender), std::make_unique<Handler>(std::move(self), session),
                [this](grpc::ClientContext* context, auto* reactor) {
                  stub_->async()->Attach(context, reactor);

@@ -59,7 +59,8 @@ void ReplyAssembler::CutAtStop() {
     if (begin == std::string::npos) continue;
     const size_t end = begin + stop_strings_[i].size();
     const bool is_better =
-        end < best_end || (end == best_end && stop_strings_[i].size() > stop_strings_[*stopped_by_].size());
+        end < best_end ||
+        (end == best_end && stop_strings_[i].size() > stop_strings_[*stopped_by_].size());
     if (!is_better) continue;
     best_end = end;
     stopped_by_ = i;

@@ -28,8 +28,6 @@ std::string FolderName(const std::string& folder) {
 
 }  // namespace
 
-absl::string_view BuildVersion() { return CLEAVE_VERSION; }  // set by CMakeLists.txt
-
 absl::StatusOr<ServedModel> ServedModel::Load(const std::string& folder, const std::string& name) {
   ServedModel model;
   model.name = name.empty() ? FolderName(folder) : name;

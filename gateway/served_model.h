@@ -42,7 +42,5 @@ struct ServedModel {
 };
 
 inline constexpr char kTemplateVersion[] = "gemma4-2026-07-09";
-// The version of this build.
-absl::string_view BuildVersion();
 
 }  // namespace cleave

@@ -15,10 +15,11 @@ namespace cleave {
 namespace {
 
 template <typename Request, typename Response>
-grpc::ServerUnaryReactor* Answer(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
-    grpc::ByteBuffer* response, const ServedModel& model, TaskPool& tasks,
-    absl::StatusOr<Response> (*compute)(const Request&, const ServedModel&)) {
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                 const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
+                                 const ServedModel& model, TaskPool& tasks,
+                                 absl::StatusOr<Response> (*compute)(const Request&,
+                                                                     const ServedModel&)) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   ReadCallInfo(*context);
   tasks.Add([reactor, bytes = *request, response, &model, compute] {
@@ -65,8 +66,7 @@ absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& r
   for (int i = 0; i < request.ids_size(); ++i) {
     if (vocabulary.Contains(request.ids(i))) continue;
     return InvalidField(Reason::kFieldInvalid, absl::StrCat("ids[", i, "]"),
-                        absl::StrCat("0 to ", vocabulary.size() - 1),
-                        absl::StrCat(request.ids(i)));
+                        absl::StrCat("0 to ", vocabulary.size() - 1), absl::StrCat(request.ids(i)));
   }
   const std::vector<TokenId> ids(request.ids().begin(), request.ids().end());
   v1::DetokenizeResponse response;

@@ -8,9 +8,9 @@
 namespace cleave {
 
 // Bytes in, as ChatService has them, and work on the task pool. Thread-safe.
-class TokenService final : public v1::TokenService::WithRawCallbackMethod_Tokenize<
-                               v1::TokenService::WithRawCallbackMethod_Detokenize<
-                                   v1::TokenService::Service>> {
+class TokenService final
+    : public v1::TokenService::WithRawCallbackMethod_Tokenize<
+          v1::TokenService::WithRawCallbackMethod_Detokenize<v1::TokenService::Service>> {
  public:
   // Both outlive the service.
   TokenService(const ServedModel& model, TaskPool& tasks) : model_(model), tasks_(tasks) {}

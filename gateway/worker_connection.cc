@@ -28,9 +28,8 @@ Backoff::Backoff(const ConnectionOptions& options)
     : min_(options.backoff_min), max_(options.backoff_max), next_(min_), seed_(RandomSeed()) {}
 
 absl::Duration Backoff::Next() {
-  const auto words =
-      Philox4x32({tries_++, 0, 0, 0},
-                 {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
+  const auto words = Philox4x32({tries_++, 0, 0, 0},
+                                {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
   const double share = static_cast<double>(words[0]) / 4294967296.0;  // of 1
   const absl::Duration wait = next_ * (0.75 + 0.5 * share);
   next_ = std::min(next_ * 2, max_);
@@ -162,7 +161,6 @@ void WorkerConnection::OnState(const cluster::v1::WorkerState& state) {
         {{"address", address_},
          {"worker", identity.name()},
          {"build", identity.build()},
-         {"model", identity.model()},
          {"context_tokens_max", identity.context_tokens_max()}});
   }
   OpenAttachIfDue();
@@ -318,9 +316,8 @@ WorkerStatus WorkerConnection::Status() const {
   if (state_) {
     const cluster::v1::WorkerIdentity& identity = state_->identity();
     const cluster::v1::WorkerLoad& load = state_->load();
-    status.compatibility =
-        absl::StrCat(identity.weights_fingerprint(), "\n", identity.kv_layout(), "\n",
-                     identity.model(), "\n", identity.numerics_fingerprint());
+    status.compatibility = absl::StrCat(identity.weights_fingerprint(), "\n", identity.kv_layout(),
+                                        "\n", identity.numerics_fingerprint());
     status.queued_tokens = static_cast<int64_t>(load.queued_tokens());
     status.requests = static_cast<int>(load.requests_waiting() + load.requests_running());
     status.pages_total = load.full_pages().total();

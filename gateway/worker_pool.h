@@ -51,7 +51,7 @@ class WorkerPool {
   static void Update(Readiness& readiness);
 
   const std::function<void(bool)> on_ready_;
-  const std::shared_ptr<Readiness> readiness_;  // shared with the connections
+  const std::shared_ptr<Readiness> readiness_;               // shared with the connections
   std::vector<std::shared_ptr<PrefillConnection>> prefill_;  // shared with their streams and routes
   std::vector<std::shared_ptr<DecodeConnection>> decode_;
   std::atomic<uint64_t> next_number_{1};

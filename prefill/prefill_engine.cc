@@ -22,12 +22,6 @@ PageAllocator& AllocatorOf(const KvPools& pools, PoolKind pool) {
   return pool == PoolKind::kFull ? pools.full : pools.sliding;
 }
 
-void AddToMean(std::atomic<double>& mean, double value) {
-  constexpr double kNewShare = 0.2;
-  const double old = mean.load();
-  mean = old == 0 ? value : old + kNewShare * (value - old);
-}
-
 }  // namespace
 
 PrefillEngine::PrefillEngine(ModelHost& host, KvOutlet& outlet, const Clock& clock,
@@ -71,6 +65,7 @@ void PrefillEngine::OnFinished(TransferId transfer, const absl::Status& status) 
 
 void PrefillEngine::Run() {
   std::vector<Event> events;
+  PublishLoad();
   while (true) {
     inbox_.TakeAll(events, WaitTime());
     for (Event& event : events) {
@@ -148,7 +143,7 @@ void PrefillEngine::Step() {
                               [&](int layer) { SendLayer(layer, chunks); });
   for (Chunk& chunk : chunks) FinishChunk(chunk);
   const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
-  AddToMean(load_.step_seconds, seconds);
+  load_.AddStep(seconds);
   metrics_.step_seconds.Observe(seconds);
   metrics_.batch_tokens.Observe(static_cast<double>(batch_.rows()));
   metrics_.prompt_tokens_total.Increment(static_cast<double>(batch_.rows()));
@@ -388,25 +383,12 @@ absl::Duration PrefillEngine::WaitTime() const {
 }
 
 void PrefillEngine::PublishLoad() {
-  const KvPools pools = host_.pools();
-  int64_t owned_full = 0, owned_sliding = 0;
+  int64_t owned_pages = 0;
   for (const Work& work : works_) {
-    owned_full += static_cast<int64_t>(work.table.full().pages.size());
-    owned_sliding += static_cast<int64_t>(work.table.sliding().pages.size());
+    owned_pages += static_cast<int64_t>(work.table.full().pages.size() +
+                                        work.table.sliding().pages.size());
   }
-  load_.full_pages_free = pools.full.num_free();
-  load_.sliding_pages_free = pools.sliding.num_free();
-  const auto used = [](const PageAllocator& pool) {
-    return 1.0 - static_cast<double>(pool.num_free()) / pool.num_pages();
-  };
-  metrics_.kv_cache_usage_ratio.Set(std::max(used(pools.full), used(pools.sliding)));
-  metrics_.kv_pages_free.Set(pools.full.num_free() + pools.sliding.num_free());
-  metrics_.kv_pages_live.Set(pools.full.num_live() + pools.sliding.num_live());
-  metrics_.kv_pages_quarantined.Set(pools.full.num_quarantined() + pools.sliding.num_quarantined());
-  metrics_.kv_pages_unaccounted.Set(static_cast<double>(
-      pools.full.num_live() - owned_full + pools.sliding.num_live() - owned_sliding));
-  metrics_.requests_waiting.Set(static_cast<double>(load_.requests_waiting));
-  metrics_.requests_running.Set(static_cast<double>(load_.requests_running));
+  metrics_.load.Publish(host_.pools(), owned_pages, load_);
   metrics_.queue_tokens.Set(static_cast<double>(load_.queued_tokens));
 }
 

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/engine_load.h"
 #include "engine/model_host.h"
 #include "engine/step_batch.h"
 #include "prefill/kv_outlet.h"
@@ -23,16 +24,6 @@ namespace cleave {
 struct PrefillEngineOptions {
   int64_t chunk_tokens = 256;  // rows a step aims at; stretched over a picture
   int jobs_max = 64;           // queued and running together
-};
-
-// What the engine tells about its load. Any thread reads it.
-struct PrefillLoad {
-  std::atomic<int64_t> requests_waiting{0};
-  std::atomic<int64_t> requests_running{0};
-  std::atomic<int64_t> queued_tokens{0};
-  std::atomic<int64_t> full_pages_free{0};
-  std::atomic<int64_t> sliding_pages_free{0};
-  std::atomic<double> step_seconds{0};  // running mean
 };
 
 // Owns one thread, "prefill", which owns everything below the mailbox. All other threads only post.
@@ -55,9 +46,7 @@ class PrefillEngine {
   void OnGranted(TransferId transfer);
   void OnFinished(TransferId transfer, const absl::Status& status);
 
-  const PrefillLoad& load() const { return load_; }
-  // No job is queued or running.
-  bool idle() const { return load_.requests_waiting + load_.requests_running == 0; }
+  const EngineLoad& load() const { return load_; }
 
  private:
   // A job and what has been done for it.
@@ -138,7 +127,7 @@ class PrefillEngine {
   const PrefillEngineOptions options_;
   const KvShape shape_;
   Mailbox<Event> inbox_;
-  PrefillLoad load_;
+  EngineLoad load_;
   std::atomic<int> jobs_{0};  // submitted and not ended
 
   std::list<Work> works_;  // in order of arrival

@@ -12,21 +12,9 @@ PrefillMetrics::PrefillMetrics(prometheus::Registry& registry)
     : ready(AddGauge(registry, "cleave_ready", "1 while the worker takes work.")),
       model_load_seconds(
           AddGauge(registry, "cleave_model_load_seconds", "Time that loading the model took.")),
-      requests_waiting(AddGauge(registry, "cleave_requests_waiting",
-                                "Requests of which nothing is computed yet.", {{"role", "prefill"}})),
-      requests_running(AddGauge(registry, "cleave_requests_running",
-                                "Requests being computed or handed over.", {{"role", "prefill"}})),
-      kv_cache_usage_ratio(AddGauge(registry, "cleave_kv_cache_usage_ratio",
-                                    "Share of KV pages in use, of the fuller pool.",
-                                    {{"role", "prefill"}})),
+      load(registry, "prefill"),
       queue_tokens(AddGauge(registry, "cleave_prefill_queue_tokens",
                             "Prompt tokens accepted and not computed.")),
-      kv_pages_free(AddGauge(registry, "cleave_kv_pages", "KV pages by state.", {{"state", "free"}})),
-      kv_pages_live(AddGauge(registry, "cleave_kv_pages", "KV pages by state.", {{"state", "live"}})),
-      kv_pages_quarantined(
-          AddGauge(registry, "cleave_kv_pages", "KV pages by state.", {{"state", "quarantined"}})),
-      kv_pages_unaccounted(AddGauge(registry, "cleave_kv_pages_unaccounted",
-                                    "KV pages in use that no live request owns; must be 0.")),
       prompt_tokens_total(
           AddCounter(registry, "cleave_tokens_total", "Tokens by kind.", {{"kind", "prompt"}})),
       requests_failed_total(AddCounter(registry, "cleave_prefill_requests_failed_total",

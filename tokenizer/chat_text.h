@@ -4,7 +4,6 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "tokenizer/vocabulary.h"
 
 namespace cleave {
 

@@ -1,5 +1,7 @@
 #include "tokenizer/vocabulary.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "runtime/base/file.h"

@@ -46,8 +46,10 @@ class SenderListener {
   virtual void OnGranted(TransferId transfer) = 0;
   // The decode worker has no room now. The sender claims again by itself, within the grant limit.
   virtual void OnRefused(TransferId transfer, const absl::Status& why) = 0;
-  // The end, exactly once for each Begin, after the last release callback. OK: the decode worker
-  // has taken over. WORKER_LOST may come although it has: its reply may be what was lost.
+  // The end, exactly once for each Begin, after the release callbacks of all frames queued so far;
+  // one that is queued later, because this call and that one cross, is released at once. OK: the
+  // decode worker has taken over. WORKER_LOST may come although it has: its reply may be what was
+  // lost.
   virtual void OnFinished(TransferId transfer, const absl::Status& status) = 0;
   virtual void OnLinkOpen(const LinkAccepted& accepted) = 0;
   // No new transfer can begin on this link. Once; those under way finish by themselves.

@@ -24,7 +24,8 @@ TransferPlan MakeTransferPlan(const KvShape& shape, int64_t num_positions) {
   CHECK(num_positions > 0);
   const int64_t pages = (num_positions + shape.page_tokens - 1) / shape.page_tokens;
   const int64_t first_position = std::max<int64_t>(0, num_positions - (shape.window - 1));
-  const int64_t first_sliding = std::min(pages, first_position / shape.page_tokens);
+  const int64_t first_sliding =
+      first_position < num_positions ? first_position / shape.page_tokens : pages;
   const int64_t sliding = pages - first_sliding;
   return {.full_pages = pages,
           .first_sliding_page = first_sliding,

@@ -1,12 +1,13 @@
 // The KV link over real sockets: a client and a server of the gRPC mover, two page pools, three
 // threads of the test's own (P's engine is the test's thread) and a proxy that cuts connections.
-#include <gmock/gmock.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
@@ -131,7 +132,10 @@ class DecodeSide final : public ReceiverListener, public TicketListener {
     grpc_ = builder.BuildAndStart();
     CHECK(grpc_ != nullptr);
   }
-  ~DecodeSide() override {
+  ~DecodeSide() override { Stop(); }
+
+  void Stop() {
+    if (!engine_.joinable()) return;
     server_.Shutdown();
     grpc_->Shutdown();
     inbox_.Close();
@@ -205,15 +209,16 @@ class DecodeSide final : public ReceiverListener, public TicketListener {
       const int64_t end = first + (full ? plan.full_pages : plan.sliding_pages);
       for (int64_t layer = 0; layer < kShape.layers(kind); ++layer) {
         for (int64_t page = first; page < end; ++page) {
-          EXPECT_THAT(held.PageLayer(kind, layer, page),
-                      testing::Each(Pattern(id, kind, layer, page)));
+          const absl::Span<uint8_t> memory = held.PageLayer(kind, layer, page);
+          EXPECT_EQ(std::count(memory.begin(), memory.end(), Pattern(id, kind, layer, page)),
+                    static_cast<std::ptrdiff_t>(memory.size()));
         }
       }
     }
   }
 
   Pool full_{PoolKind::kFull, 120};
-  Pool sliding_{PoolKind::kSliding, 40};
+  Pool sliding_{PoolKind::kSliding, 60};
   std::map<TransferId, std::unique_ptr<Held>> held_;  // the engine thread's
   Mailbox<Task> inbox_{64};
   Mutex mutex_;
@@ -298,6 +303,7 @@ class PrefillSide final : public SenderListener {
   struct Transfer {
     std::unique_ptr<Held> held;
     int unreleased = 0;
+    bool finished = false;
   };
 
   void Start(DecodeSide& decode, const std::string& address, TransferId id, int64_t positions) {
@@ -342,17 +348,26 @@ class PrefillSide final : public SenderListener {
     }
     ++transfer.unreleased;
     client_.QueueFrame(id, slice, std::move(pages), [this, id] {
-      inbox_.PushAlways([this, id] { --transfers_.at(id).unreleased; });
+      inbox_.PushAlways([this, id] {
+        --transfers_.at(id).unreleased;
+        EraseIfQuiet(id);
+      });
     });
   }
 
   void Finish(TransferId id, const absl::Status& status) {
-    EXPECT_EQ(transfers_.at(id).unreleased, 0);
+    EXPECT_FALSE(std::exchange(transfers_.at(id).finished, true));
     EXPECT_TRUE(status.ok() || GetReason(status) != Reason::kUnspecified) << status;
     if (!status.ok()) ++failures_[GetReason(status)];
-    transfers_.erase(id);
     ++finished_;
     ended_.emplace_back(id, status);
+    EraseIfQuiet(id);
+  }
+
+  // Frames that were queued when the transfer had ended come back after its end.
+  void EraseIfQuiet(TransferId id) {
+    const Transfer& transfer = transfers_.at(id);
+    if (transfer.finished && transfer.unreleased == 0) transfers_.erase(id);
   }
 
   const Clock& clock_;
@@ -407,9 +422,12 @@ TEST(GrpcLinkTest, MovesTransfersBetweenPools) {
   PrefillSide prefill(PrefillOptions(), clock);
   prefill.client().Connect(AddressOf(decode.port()));
   prefill.Run(decode, AddressOf(decode.port()), 200, 8, walk, [] {});
-  EXPECT_EQ(decode.committed().size(), 200u);
-  EXPECT_TRUE(prefill.failures().empty());
+  for (const auto& [reason, count] : prefill.failures()) {
+    ADD_FAILURE() << count << " transfers failed with " << ReasonName(reason);
+  }
   prefill.client().Shutdown();
+  decode.Stop();
+  EXPECT_EQ(decode.committed().size(), 200u);
   const auto sent = prefill.client().figures();
   EXPECT_EQ(sent.counters.commits, 200);
   EXPECT_EQ(sent.links_opened, 1);

@@ -1,0 +1,149 @@
+#include <google/protobuf/util/json_util.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/chat_client.h"
+#include "client/commands.h"
+#include "runtime/base/file.h"
+#include "runtime/base/status.h"
+#include "tokenizer/tokenizer.h"
+
+namespace cleave {
+namespace {
+
+constexpr size_t kFileBytesMax = size_t{64} << 20;
+
+struct AskFlags {
+  AskOptions options;
+  std::string gateway = kGatewayDefault;
+  std::vector<std::string> image_paths, audio_paths;
+  double timeout_seconds = 0;
+  bool json = false;
+  bool verbose = false;
+};
+
+absl::Status ReadFiles(const std::vector<std::string>& paths, std::vector<std::string>& contents) {
+  for (const std::string& path : paths) {
+    ASSIGN_OR_RETURN(std::string content, ReadFile(path, kFileBytesMax));
+    contents.push_back(std::move(content));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Complete(AskFlags& flags) {
+  RETURN_IF_ERROR(CheckUtf8(flags.options.text, "TEXT"));
+  RETURN_IF_ERROR(CheckUtf8(flags.options.system, "--system"));
+  for (const std::string& stop : flags.options.stop) RETURN_IF_ERROR(CheckUtf8(stop, "--stop"));
+  RETURN_IF_ERROR(ReadFiles(flags.image_paths, flags.options.images));
+  RETURN_IF_ERROR(ReadFiles(flags.audio_paths, flags.options.audios));
+  if (flags.timeout_seconds > 0) flags.options.timeout = absl::Seconds(flags.timeout_seconds);
+  return absl::OkStatus();
+}
+
+void PrintEvent(const v1::GenerateEvent& event, bool json) {
+  if (json) {
+    google::protobuf::util::JsonPrintOptions options;
+    options.preserve_proto_field_names = true;
+    std::string line;
+    if (!google::protobuf::util::MessageToJsonString(event, &line, options).ok()) return;
+    std::printf("%s\n", line.c_str());
+  } else if (event.has_text()) {
+    std::fwrite(event.text().text().data(), 1, event.text().text().size(), stdout);
+  }
+  std::fflush(stdout);
+}
+
+std::string ReasonWord(const v1::Finished& finished) {
+  std::string name = v1::FinishReason_Name(finished.reason()).substr(sizeof("FINISH_REASON_") - 1);
+  if (!finished.stop_string().empty()) absl::StrAppend(&name, " \"", finished.stop_string(), "\"");
+  return name;
+}
+
+void PrintTimings(const AskResult& result) {
+  const v1::Usage& usage = result.summary.usage();
+  const v1::Timings& t = result.summary.timings();
+  const double decoded = usage.output_tokens() > 1 ? usage.output_tokens() - 1 : 0;
+  const double after_first = t.total_seconds() - t.time_to_first_token_seconds();
+  std::string text = absl::StrFormat(
+      "request   %s, %s, seed %u\n"
+      "workers   prefill %s, decode %s\n"
+      "tokens    %u prompt (%u image, %u audio), %u output; ended by %s\n"
+      "first     %.3f s to the first token\n"
+      "rate      %.2f tokens/s after the first\n"
+      "phases    queue %.3f, media %.3f, prefill %.3f, grant wait %.3f, transfer exposed %.3f, "
+      "hand-over %.3f, decode %.3f s\n"
+      "total     %.3f s\n",
+      result.request_id, result.started.response_id(), result.started.seed(),
+      result.summary.prefill_worker(), result.summary.decode_worker(), usage.prompt_tokens(),
+      usage.image_tokens(), usage.audio_tokens(), usage.output_tokens(),
+      ReasonWord(result.finished), t.time_to_first_token_seconds(),
+      after_first > 0 ? decoded / after_first : 0, t.queue_seconds(), t.media_seconds(),
+      t.prefill_seconds(), t.grant_wait_seconds(), t.transfer_exposed_seconds(),
+      t.handover_seconds(), t.decode_seconds(), t.total_seconds());
+  std::fputs(text.c_str(), stderr);
+}
+
+int Run(AskFlags& flags) {
+  const absl::Status complete = Complete(flags);
+  if (!complete.ok()) {
+    std::fprintf(stderr, "cleave ask: %s\n", DescribeError(complete).c_str());
+    return kExitUsage;
+  }
+  ChatClient client(flags.gateway);
+  bool printed = false;
+  const absl::StatusOr<AskResult> result =
+      client.Ask(flags.options, [&](const v1::GenerateEvent& event) {
+        printed = printed || (event.has_text() && !flags.json);
+        PrintEvent(event, flags.json);
+      });
+  if (printed) std::printf("\n");
+  std::fflush(stdout);
+  if (!result.ok()) {
+    std::fprintf(stderr, "cleave ask: %s\n", DescribeError(result.status()).c_str());
+    return kExitFailed;
+  }
+  if (flags.verbose) PrintTimings(*result);
+  return kExitOk;
+}
+
+}  // namespace
+
+std::function<int()> DeclareAsk(CLI::App& app) {
+  auto flags = std::make_shared<AskFlags>();  // shared by the parser and the returned function
+  AskOptions& options = flags->options;
+  CLI::App& ask = *app.add_subcommand("ask", "Ask one question and print the answer as it comes");
+  ask.add_option("TEXT", options.text, "The question")->required();
+  ask.add_option("--gateway", flags->gateway, "host:port of the gateway")
+      ->envname("CLEAVE_GATEWAY")
+      ->capture_default_str();
+  ask.add_option("--image", flags->image_paths, "A JPEG or PNG file; may be given again");
+  ask.add_option("--audio", flags->audio_paths, "A WAV file; may be given again");
+  ask.add_option("--system", options.system, "What the model is told before the question");
+  ask.add_option("--max-tokens", options.max_output_tokens,
+                 "Most tokens of the answer; default: what the context leaves");
+  ask.add_option("--temperature", options.temperature, "0 (greedy) to 2; default: the model's");
+  ask.add_option("--top-k", options.top_k, "Keep the k likeliest tokens; 0: all");
+  ask.add_option("--top-p", options.top_p, "Keep the likeliest that reach this share, up to 1");
+  ask.add_option("--min-p", options.min_p, "Keep those this many times as likely as the likeliest");
+  ask.add_option("--seed", options.seed, "Equal seeds give equal answers; default: drawn");
+  ask.add_option("--stop", options.stop, "Text that ends the answer; may be given again");
+  ask.add_option("--image-tokens", options.image_token_budget,
+                 "Tokens a picture may use: 70, 140, 280, 560 or 1120");
+  ask.add_flag("--think", options.think, "Let the model think before it answers (not shown)");
+  ask.add_option("--timeout", flags->timeout_seconds, "Seconds the answer may take; 0: any")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  ask.add_option("--request-id", options.request_id, "Id to find the request in the logs by");
+  ask.add_flag("--validate-only", options.validate_only, "Check and count, generate nothing");
+  ask.add_flag("--json", flags->json, "Print every event as a line of JSON");
+  ask.add_flag("--verbose", flags->verbose, "Print tokens and timings to stderr at the end");
+  ask.footer("Exit codes: 0 answered, 1 the request failed, 2 wrong flags or files.");
+  return [flags] { return Run(*flags); };
+}
+
+}  // namespace cleave

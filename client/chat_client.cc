@@ -1,0 +1,157 @@
+#include "client/chat_client.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "runtime/base/error.h"
+#include "runtime/rpc/status.h"
+
+namespace cleave {
+namespace {
+
+constexpr char kRequestIdKey[] = "x-request-id";
+
+void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
+  if (timeout == absl::InfiniteDuration()) return;
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(timeout));
+}
+
+std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// A typed error is the gateway's own word; an untyped UNAVAILABLE means that there is none.
+absl::Status FromCall(const grpc::Status& status, const std::string& address) {
+  const absl::Status converted = FromGrpc(status);
+  if (absl::IsUnavailable(converted) && GetReason(converted) == Reason::kUnspecified) {
+    return absl::UnavailableError(
+        absl::StrCat("no gateway answers at ", address, " (", converted.message(), ")"));
+  }
+  return converted;
+}
+
+void Fold(const v1::GenerateEvent& event, AskResult& result) {
+  if (event.has_started()) result.started = event.started();
+  if (event.has_text()) result.text += event.text().text();
+  if (event.has_finished()) result.finished = event.finished();
+  if (event.has_summary()) result.summary = event.summary();
+}
+
+void FillSampling(const AskOptions& options, v1::Sampling& sampling) {
+  if (options.temperature) sampling.set_temperature(*options.temperature);
+  if (options.top_k) sampling.set_top_k(*options.top_k);
+  if (options.top_p) sampling.set_top_p(*options.top_p);
+  if (options.min_p) sampling.set_min_p(*options.min_p);
+  if (options.seed) sampling.set_seed(*options.seed);
+}
+
+}  // namespace
+
+v1::GenerateRequest MakeRequest(const AskOptions& options) {
+  v1::GenerateRequest request;
+  if (!options.system.empty()) {
+    v1::Message& system = *request.add_messages();
+    system.set_role(v1::ROLE_SYSTEM);
+    system.add_parts()->set_text(options.system);
+  }
+  v1::Message& user = *request.add_messages();
+  user.set_role(v1::ROLE_USER);
+  for (const std::string& bytes : options.images) {
+    user.add_parts()->mutable_image()->set_data(bytes);
+  }
+  for (const std::string& bytes : options.audios) {
+    user.add_parts()->mutable_audio()->set_data(bytes);
+  }
+  user.add_parts()->set_text(options.text);
+  FillSampling(options, *request.mutable_sampling());
+  if (options.max_output_tokens) request.set_max_output_tokens(*options.max_output_tokens);
+  if (options.image_token_budget) request.set_image_token_budget(*options.image_token_budget);
+  for (const std::string& stop : options.stop) request.add_stop(stop);
+  request.set_thinking(options.think ? v1::THINKING_MODE_ON : v1::THINKING_MODE_OFF);
+  request.set_validate_only(options.validate_only);
+  return request;
+}
+
+ChatClient::ChatClient(const std::string& address)
+    : address_(address),
+      channel_(Connect(address)),
+      chat_(v1::ChatService::NewStub(channel_)),
+      models_(v1::ModelService::NewStub(channel_)) {}
+
+absl::StatusOr<AskResult> ChatClient::Ask(
+    const AskOptions& options, const std::function<void(const v1::GenerateEvent&)>& on_event) {
+  grpc::ClientContext context;
+  SetTimeout(context, options.timeout);
+  if (!options.request_id.empty()) context.AddMetadata(kRequestIdKey, options.request_id);
+  const auto reader = chat_->StreamGenerate(&context, MakeRequest(options));
+  AskResult result;
+  v1::GenerateEvent event;
+  uint64_t next_index = 0;
+  bool in_order = true;
+  while (reader->Read(&event)) {
+    in_order = in_order && event.index() == next_index++;
+    Fold(event, result);
+    if (on_event) on_event(event);
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return FromCall(status, address_);
+  if (!in_order || !event.has_summary()) {
+    return absl::DataLossError("the answer is incomplete: an event is missing");
+  }
+  const auto echoed = context.GetServerTrailingMetadata().find(kRequestIdKey);
+  if (echoed != context.GetServerTrailingMetadata().end()) {
+    result.request_id.assign(echoed->second.data(), echoed->second.size());
+  }
+  return result;
+}
+
+absl::StatusOr<v1::Model> ChatClient::GetModel(absl::Duration timeout) {
+  grpc::ClientContext context;
+  SetTimeout(context, timeout);
+  v1::Model model;
+  const grpc::Status status = models_->GetModel(&context, {}, &model);
+  if (!status.ok()) return FromCall(status, address_);
+  return model;
+}
+
+absl::StatusOr<bool> ChatClient::IsServing(absl::Duration timeout) {
+  grpc::ClientContext context;
+  SetTimeout(context, timeout);
+  grpc::health::v1::HealthCheckResponse response;
+  const grpc::Status status =
+      grpc::health::v1::Health::NewStub(channel_)->Check(&context, {}, &response);
+  if (!status.ok()) return FromCall(status, address_);
+  return response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
+}
+
+std::string DescribeError(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (!detail || detail->reason == Reason::kUnspecified) {
+    return absl::StrCat(absl::StatusCodeToString(status.code()), ": ", status.message());
+  }
+  std::string line = absl::StrCat(ReasonName(detail->reason), ": ", status.message());
+  // Most messages hold these already.
+  const auto add = [&line](absl::string_view name, absl::string_view value) {
+    if (value.empty() || absl::StrContains(line, value)) return;
+    absl::StrAppend(&line, " [", name, ": ", value, "]");
+  };
+  add("field", detail->field);
+  add("limit", detail->limit);
+  add("found", detail->actual);
+  if (detail->retry_after) {
+    absl::StrAppend(&line, " (try again in ", absl::FormatDuration(*detail->retry_after), ")");
+  }
+  return line;
+}
+
+}  // namespace cleave

@@ -1,0 +1,76 @@
+// The C++ client of a gateway.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cleave/v1/chat.grpc.pb.h"
+#include "cleave/v1/model.grpc.pb.h"
+
+namespace cleave {
+
+// One question. What is absent is the server's default.
+struct AskOptions {
+  std::string text;
+  std::string system;               // empty: none
+  std::vector<std::string> images;  // JPEG or PNG files, their bytes
+  std::vector<std::string> audios;  // WAV files
+  std::vector<std::string> stop;
+  std::optional<uint32_t> max_output_tokens;
+  std::optional<float> temperature;
+  std::optional<uint32_t> top_k;
+  std::optional<float> top_p;
+  std::optional<float> min_p;
+  std::optional<uint64_t> seed;
+  std::optional<uint32_t> image_token_budget;
+  bool think = false;
+  bool validate_only = false;
+  absl::Duration timeout = absl::InfiniteDuration();
+  std::string request_id;  // empty: the server draws one
+};
+
+struct AskResult {
+  std::string text;
+  v1::Started started;
+  v1::Finished finished;
+  v1::Summary summary;
+  std::string request_id;  // as the server echoed it
+};
+
+// The message that Ask sends: pictures, sounds, then the text, as the model was trained to read.
+v1::GenerateRequest MakeRequest(const AskOptions& options);
+
+// Thread-safe; each call blocks its thread. Errors are the server's, with what
+// runtime/base/error.h tells of them; UNAVAILABLE when it cannot be reached.
+class ChatClient {
+ public:
+  // `address`: host:port. Connects with the first call.
+  explicit ChatClient(const std::string& address);
+
+  // Calls `on_event` for every event of the answer, in order, and returns them folded. DATA_LOSS
+  // when the stream ends without a summary or an event is missing.
+  absl::StatusOr<AskResult> Ask(const AskOptions& options,
+                                const std::function<void(const v1::GenerateEvent&)>& on_event);
+  absl::StatusOr<v1::Model> GetModel(absl::Duration timeout);
+  // True when the gateway serves: what grpc.health.v1 says.
+  absl::StatusOr<bool> IsServing(absl::Duration timeout);
+
+ private:
+  const std::string address_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<v1::ChatService::Stub> chat_;
+  const std::unique_ptr<v1::ModelService::Stub> models_;
+};
+
+// "FIELD_INVALID: messages[0].parts[0].text: ...": one line with all that the error tells.
+std::string DescribeError(const absl::Status& status);
+
+}  // namespace cleave

@@ -1,0 +1,126 @@
+// cleave-decode: receives KV from prefill workers and generates.
+#include <grpcpp/security/credentials.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "decode/decode_link.h"
+#include "decode/decode_metrics.h"
+#include "decode/decode_service.h"
+#include "engine/model_flags.h"
+#include "engine/worker_state.h"
+#include "runtime/base/log.h"
+#include "runtime/base/shutdown_signal.h"
+#include "runtime/base/status.h"
+#include "runtime/rpc/server.h"
+#include "runtime/rpc/worker_service.h"
+
+namespace cleave {
+namespace {
+
+constexpr int kControlMessageBytesMax = 4 << 20;
+
+struct Options {
+  ModelHostOptions model;
+  DecodeEngineOptions engine;
+  std::string listen = "127.0.0.1:7412";
+  std::string metrics = "127.0.0.1:9412";
+  std::string name = "decode";
+  double drain_timeout_seconds = 30;
+};
+
+void AddFlags(CLI::App& app, Options& options) {
+  AddModelFlags(app, options.model);
+  app.add_option("--listen", options.listen, "host:port of the gRPC services and the KV link")
+      ->capture_default_str()
+      ->envname("CLEAVE_LISTEN");
+  app.add_option("--metrics", options.metrics, "host:port of GET /metrics")
+      ->capture_default_str()
+      ->envname("CLEAVE_METRICS");
+  app.add_option("--name", options.name, "Name of this worker in logs and status")
+      ->capture_default_str()
+      ->envname("CLEAVE_NAME");
+  app.add_option("--sequences", options.engine.sequences_max, "Sequences at once")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->envname("CLEAVE_SEQUENCES");
+  app.add_option("--drain-timeout", options.drain_timeout_seconds,
+                 "Seconds that running sequences have to finish after SIGTERM")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str()
+      ->envname("CLEAVE_DRAIN_TIMEOUT");
+}
+
+// SIGTERM: take nothing new, let what runs finish, then stop.
+void Drain(const Options& options, const Clock& clock, RpcServer& server, DecodeService& service,
+           WorkerService& worker, DecodeLink& link, const DecodeEngine& engine) {
+  Log(Severity::kInfo, "draining", {{"timeout_seconds", options.drain_timeout_seconds}});
+  const absl::Time deadline = clock.Now() + absl::Seconds(options.drain_timeout_seconds);
+  server.SetServing(false);
+  service.Drain();
+  while (!engine.load().idle() && clock.Now() < deadline) cleave::SleepFor(absl::Milliseconds(20));
+  link.server().Drain();
+  service.CloseStreams();
+  worker.CloseStreams();
+}
+
+absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
+  const RealClock clock;
+  auto registry = std::make_shared<prometheus::Registry>();
+  DecodeMetrics metrics(*registry);
+  ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(options.metrics, registry));
+
+  ModelHostOptions model = options.model;
+  model.step_rows_max = model.step_outputs_max = model.step_sequences_max =
+      options.engine.sequences_max;
+  const absl::Time load_begin = clock.Now();
+  ASSIGN_OR_RETURN(const std::unique_ptr<ModelHost> host, ModelHost::Load(model));
+  metrics.model_load_seconds.Set(absl::ToDoubleSeconds(clock.Now() - load_begin));
+  Log(Severity::kInfo, "model_loaded", {{"folder", model.folder}, {"memory", host->MemoryTable()}});
+
+  const cluster::v1::WorkerIdentity identity =
+      MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, options.name, *host);
+  DecodeLink link({.identity = MakeLinkIdentity(identity),
+                   .incarnation = Incarnation{identity.incarnation()},
+                   .shape = host->layout().shape()},
+                  clock);
+  DecodeEngine engine(*host, link, clock, metrics, options.engine);
+  link.Attach(engine);
+  DecodeService service(engine, *host, clock);
+  std::atomic<bool> draining{false};
+  WorkerService worker([&] { return MakeWorkerState(identity, engine.load(), *host, draining); });
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<RpcServer> server,
+      RpcServer::Start({.address = options.listen,
+                        .message_bytes_max = std::max(kControlMessageBytesMax,
+                                                      GrpcLinkServer::MessageBytesMax({})),
+                        .health_names = {"cleave.cluster.v1.Decode"}},
+                       {&service, &worker, &link.server().service()}));
+  server->SetServing(true);
+  metrics.ready.Set(1);
+  Log(Severity::kInfo, "ready", {{"name", options.name}, {"port", server->port()}});
+
+  shutdown.Wait();
+  draining = true;
+  metrics.ready.Set(0);
+  Drain(options, clock, *server, service, worker, link, engine);
+  link.server().Shutdown();
+  server->Shutdown(absl::Seconds(1));
+  Log(Severity::kInfo, "stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace cleave
+
+int main(int argc, char** argv) {
+  cleave::ShutdownSignal shutdown;
+  cleave::Options options;
+  CLI::App app("Cleave's decode worker: receives KV from prefill workers and generates.");
+  cleave::AddFlags(app, options);
+  CLI11_PARSE(app, argc, argv);
+  const absl::Status status = cleave::Serve(options, shutdown);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "cleave-decode: %s\n", std::string(status.message()).c_str());
+  return 1;
+}

@@ -1,0 +1,162 @@
+// cleave-prefill: embeds media, computes prompts, brings their KV to decode workers and samples the
+// first token.
+#include <grpcpp/security/credentials.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+
+#include "engine/model_flags.h"
+#include "engine/worker_state.h"
+#include "prefill/prefill_link.h"
+#include "prefill/prefill_metrics.h"
+#include "prefill/prefill_service.h"
+#include "runtime/base/log.h"
+#include "runtime/base/shutdown_signal.h"
+#include "runtime/base/status.h"
+#include "runtime/link/link_error.h"
+#include "runtime/rpc/server.h"
+#include "runtime/rpc/worker_service.h"
+
+namespace cleave {
+namespace {
+
+constexpr int kControlMessageBytesMax = 4 << 20;
+// No chunk is shorter than the largest picture, which is never cut.
+constexpr int64_t kPictureTokensMax = 1120;
+
+struct Options {
+  ModelHostOptions model;
+  PrefillEngineOptions engine;
+  MediaLimits media;
+  std::string listen = "127.0.0.1:7411";
+  std::string metrics = "127.0.0.1:9411";
+  std::string name = "prefill";
+  int64_t media_store_mib = 512;
+  double drain_timeout_seconds = 30;
+};
+
+void AddFlags(CLI::App& app, Options& options) {
+  AddModelFlags(app, options.model);
+  app.add_option("--listen", options.listen, "host:port of the gRPC services")
+      ->capture_default_str()
+      ->envname("CLEAVE_LISTEN");
+  app.add_option("--metrics", options.metrics, "host:port of GET /metrics")
+      ->capture_default_str()
+      ->envname("CLEAVE_METRICS");
+  app.add_option("--name", options.name, "Name of this worker in logs and status")
+      ->capture_default_str()
+      ->envname("CLEAVE_NAME");
+  app.add_option("--chunk-tokens", options.engine.chunk_tokens,
+                 "Rows that a step aims at; a picture is never cut, so a chunk may be longer")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str()
+      ->envname("CLEAVE_CHUNK_TOKENS");
+  app.add_option("--requests", options.engine.jobs_max, "Requests queued and running together")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->envname("CLEAVE_REQUESTS");
+  app.add_option("--media-store-mib", options.media_store_mib,
+                 "Memory for media files that wait for their request, in MiB")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str()
+      ->envname("CLEAVE_MEDIA_STORE_MIB");
+  app.add_option("--audio-seconds", options.media.audio_seconds_max, "Longest sound, in seconds")
+      ->check(CLI::Range(int64_t{1}, kAudioSecondsHardMax))
+      ->capture_default_str()
+      ->envname("CLEAVE_AUDIO_SECONDS");
+  app.add_option("--drain-timeout", options.drain_timeout_seconds,
+                 "Seconds that requests in work have to finish after SIGTERM")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str()
+      ->envname("CLEAVE_DRAIN_TIMEOUT");
+}
+
+// SIGTERM: take nothing new, let what runs finish, then stop.
+void Drain(const Options& options, const Clock& clock, RpcServer& server, PrefillService& service,
+           WorkerService& worker, const PrefillEngine& engine) {
+  Log(Severity::kInfo, "draining", {{"timeout_seconds", options.drain_timeout_seconds}});
+  const absl::Time deadline = clock.Now() + absl::Seconds(options.drain_timeout_seconds);
+  server.SetServing(false);
+  service.Drain();
+  while (!engine.load().idle() && clock.Now() < deadline) cleave::SleepFor(absl::Milliseconds(20));
+  service.CloseStreams();
+  worker.CloseStreams();
+}
+
+// A job whose media are decoded goes to the engine; one that cannot go ends here.
+void HandOver(PrefillEngine& engine, PrefillMetrics& metrics, PrefillJob job, absl::Status status) {
+  if (!job.request.media.empty()) {
+    metrics.media_decode_seconds.Observe(absl::ToDoubleSeconds(job.media_time));
+  }
+  if (status.ok() && engine.Submit(std::move(job))) return;
+  if (status.ok()) {
+    status = LinkError(Reason::kQueueFull, "the worker has all of its requests",
+                       absl::Milliseconds(100));
+  }
+  job.replies->OnEnded(job.key, job.transfer.epoch, status, 0);
+}
+
+absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
+  const RealClock clock;
+  auto registry = std::make_shared<prometheus::Registry>();
+  PrefillMetrics metrics(*registry);
+  ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(options.metrics, registry));
+
+  ModelHostOptions model = options.model;
+  model.step_rows_max = std::max(options.engine.chunk_tokens, kPictureTokensMax);
+  const absl::Time load_begin = clock.Now();
+  ASSIGN_OR_RETURN(const std::unique_ptr<ModelHost> host, ModelHost::Load(model));
+  metrics.model_load_seconds.Set(absl::ToDoubleSeconds(clock.Now() - load_begin));
+  Log(Severity::kInfo, "model_loaded", {{"folder", model.folder}, {"memory", host->MemoryTable()}});
+
+  const cluster::v1::WorkerIdentity identity =
+      MakeWorkerIdentity(cluster::v1::WORKER_ROLE_PREFILL, options.name, *host);
+  PrefillLink link({.identity = MakeLinkIdentity(identity),
+                    .incarnation = Incarnation{identity.incarnation()},
+                    .shape = host->layout().shape(),
+                    .jitter_seed = identity.incarnation()},
+                   grpc::InsecureChannelCredentials(), clock);
+  PrefillEngine engine(*host, link, clock, metrics, options.engine);
+  link.Attach(engine);
+  MediaStore store(options.media_store_mib << 20);
+  MediaPreparer preparer(store, options.media, clock, options.engine.jobs_max,
+                         [&](PrefillJob job, absl::Status status) {
+                           HandOver(engine, metrics, std::move(job), std::move(status));
+                         });
+  PrefillService service(engine, preparer, store, options.media, *host, clock);
+  std::atomic<bool> draining{false};
+  WorkerService worker([&] { return MakeWorkerState(identity, engine.load(), *host, draining); });
+  ASSIGN_OR_RETURN(const std::unique_ptr<RpcServer> server,
+                   RpcServer::Start({.address = options.listen,
+                                     .message_bytes_max = kControlMessageBytesMax,
+                                     .health_names = {"cleave.cluster.v1.Prefill"}},
+                                    {&service, &worker}));
+  server->SetServing(true);
+  metrics.ready.Set(1);
+  Log(Severity::kInfo, "ready", {{"name", options.name}, {"port", server->port()}});
+
+  shutdown.Wait();
+  draining = true;
+  metrics.ready.Set(0);
+  Drain(options, clock, *server, service, worker, engine);
+  server->Shutdown(absl::Seconds(1));
+  link.client().Shutdown();
+  Log(Severity::kInfo, "stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace cleave
+
+int main(int argc, char** argv) {
+  cleave::ShutdownSignal shutdown;
+  cleave::Options options;
+  CLI::App app("Cleave's prefill worker: computes prompts and hands them to decode workers.");
+  cleave::AddFlags(app, options);
+  CLI11_PARSE(app, argc, argv);
+  const absl::Status status = cleave::Serve(options, shutdown);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "cleave-prefill: %s\n", std::string(status.message()).c_str());
+  return 1;
+}

@@ -1,0 +1,52 @@
+#include "gateway/event_queue.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/base/error.h"
+
+namespace cleave {
+namespace {
+
+v1::GenerateEvent Text(const std::string& text) {
+  v1::GenerateEvent event;
+  event.set_candidate(0);
+  event.mutable_text()->set_text(text);
+  event.mutable_text()->set_tokens(1);
+  return event;
+}
+
+TEST(EventQueueTest, NumbersWhatItGives) {
+  EventQueue queue;
+  EXPECT_FALSE(queue.Pop().has_value());
+  ASSERT_TRUE(queue.Push(Text("a")).ok());
+  ASSERT_TRUE(queue.Push(Text("b")).ok());
+  EXPECT_EQ(queue.Pop()->index(), 0u);
+  EXPECT_EQ(queue.Pop()->index(), 1u);
+}
+
+TEST(EventQueueTest, JoinsTextOfASlowClient) {
+  EventQueue queue(/*events_max=*/2, /*steps_max=*/5);
+  for (const char* text : {"a", "b", "c", "d"}) ASSERT_TRUE(queue.Push(Text(text)).ok());
+  v1::GenerateEvent finished;
+  finished.mutable_finished();
+  ASSERT_TRUE(queue.Push(finished).ok()) << "what is not text is never dropped";
+  EXPECT_EQ(queue.Pop()->text().text(), "a");
+  const v1::GenerateEvent joined = *queue.Pop();
+  EXPECT_EQ(joined.text().text(), "bcd");
+  EXPECT_EQ(joined.text().tokens(), 3u);
+  EXPECT_EQ(joined.index(), 1u);
+  EXPECT_TRUE(queue.Pop()->has_finished());
+}
+
+TEST(EventQueueTest, GivesAClientUp) {
+  EventQueue queue(/*events_max=*/2, /*steps_max=*/3);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(queue.Push(Text("a")).ok());
+  const absl::Status status = queue.Push(Text("a"));
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_NE(GetReason(status), Reason::kUnspecified);
+  queue.Pop();
+  EXPECT_TRUE(queue.Push(Text("a")).ok());
+}
+
+}  // namespace
+}  // namespace cleave

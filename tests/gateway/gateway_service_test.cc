@@ -1,0 +1,445 @@
+// The gateway as a client sees it, with workers that answer what the test wants.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "cleave/v1/model.grpc.pb.h"
+#include "cleave/v1/token.grpc.pb.h"
+#include "gateway/prompt_builder.h"
+#include "runtime/base/error.h"
+#include "runtime/rpc/status.h"
+#include "tests/gateway/gateway_fixture.h"
+#include "tests/media/media_files.h"
+
+namespace cleave {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class GatewayServiceTest : public GatewayFixture {};
+
+TEST_F(GatewayServiceTest, StreamsAnAnswer) {
+  StartGateway();
+  std::vector<int32_t> ids = Ids(" hello the use");
+  ids.push_back(IdOf("<turn|>"));
+  AnswerWith(ids, cluster::v1::FINISH_CAUSE_STOP_ID);
+  v1::GenerateRequest request = Question("abc");
+  request.mutable_sampling()->set_seed(5);
+  request.mutable_sampling()->set_temperature(0);
+  request.set_max_output_tokens(50);
+  const StreamResult result = Stream(request, absl::Seconds(20), "my-id");
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(result.text(), " hello the use");
+  EXPECT_EQ(result.request_id, "my-id");
+  ASSERT_THAT(result.events, SizeIs(ids.size() + 3));
+  for (size_t i = 0; i < result.events.size(); ++i) EXPECT_EQ(result.events[i].index(), i);
+  const v1::Started& started = result.events.front().started();
+  EXPECT_EQ(started.model(), "test-model");
+  EXPECT_EQ(started.seed(), 5u);
+  EXPECT_GT(started.usage().prompt_tokens(), 5u);
+  const v1::GenerateEvent& finished = result.events[result.events.size() - 2];
+  EXPECT_EQ(finished.finished().reason(), v1::FINISH_REASON_STOP);
+  EXPECT_TRUE(finished.has_candidate());
+  const v1::Summary& summary = result.events.back().summary();
+  EXPECT_EQ(summary.usage().output_tokens(), ids.size());
+  EXPECT_EQ(summary.prefill_worker(), "fake-prefill");
+  EXPECT_EQ(summary.decode_worker(), "fake-decode");
+  EXPECT_EQ(summary.timings().prefill_seconds(), 0.125);
+  EXPECT_EQ(summary.timings().handover_seconds(), 0.25);
+  EXPECT_EQ(summary.timings().decode_seconds(), 0.5);
+  EXPECT_GT(summary.timings().time_to_first_token_seconds(), 0);
+
+  const cluster::v1::ExpectSequence expect = decode_->attachment.received().at(0).expect();
+  EXPECT_EQ(expect.epoch(), 1u);
+  EXPECT_EQ(expect.sequence().request_id(), "my-id");
+  EXPECT_EQ(expect.sequence().sampling().seed(), 5u);
+  EXPECT_EQ(expect.sequence().sampling().top_k(), 64u);
+  EXPECT_EQ(expect.sequence().output_tokens_max(), 50u);
+  EXPECT_THAT(expect.sequence().stop_ids(), ElementsAre(IdOf("<eos>"), IdOf("<turn|>")));
+  EXPECT_LE(expect.sequence().time_left_milliseconds(), 19'950u);
+  const cluster::v1::RunPrefill run = prefill_->attachment.received().at(0).run();
+  EXPECT_EQ(run.ticket(), run.request() + 1000);
+  EXPECT_EQ(run.decode_address(), decode_->address());
+  EXPECT_EQ(decode_->num_cancels() + prefill_->num_cancels(), 0);
+}
+
+TEST_F(GatewayServiceTest, AnswersAtOnce) {
+  StartGateway();
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  v1::GenerateResponse response;
+  const grpc::Status status = chat_->Generate(Context().get(), Question("a"), &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.candidates_size(), 1);
+  EXPECT_EQ(response.candidates(0).text(), "hello");
+  EXPECT_EQ(response.candidates(0).reason(), v1::FINISH_REASON_MAX_TOKENS);
+  EXPECT_GT(response.usage().prompt_tokens(), 0u);
+  EXPECT_NE(response.response_id(), "");
+}
+
+TEST_F(GatewayServiceTest, ValidateOnlyAsksNoWorker) {
+  StartGateway();
+  v1::GenerateRequest request = Question("a");
+  request.set_validate_only(true);
+  const StreamResult result = Stream(request);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  ASSERT_THAT(result.events, SizeIs(2));
+  EXPECT_TRUE(result.events[1].has_summary());
+  EXPECT_THAT(decode_->attachment.received(), SizeIs(0));
+}
+
+TEST_F(GatewayServiceTest, StopStringEndsTheAnswerAndTheWork) {
+  StartGateway();
+  AnswerWith(Ids("abc the user"), cluster::v1::FINISH_CAUSE_UNSPECIFIED);
+  v1::GenerateRequest request = Question("a");
+  request.add_stop(" the");
+  const StreamResult result = Stream(request);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(result.text(), "abc");
+  const v1::Finished& finished = result.events[result.events.size() - 2].finished();
+  EXPECT_EQ(finished.reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(finished.stop_string(), " the");
+  EXPECT_TRUE(Eventually([this] { return decode_->num_cancels() == 1; }));
+}
+
+TEST_F(GatewayServiceTest, BadInputIsOneClearErrorAndTheGatewayGoesOn) {
+  StartGateway();
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  const auto refuse = [this](const v1::GenerateRequest& request, Reason reason,
+                             const std::string& field) {
+    const StreamResult result = Stream(request);
+    EXPECT_TRUE(absl::IsInvalidArgument(result.status)) << result.status;
+    const ErrorDetail detail = GetErrorDetail(result.status).value_or(ErrorDetail{});
+    EXPECT_EQ(ReasonName(detail.reason), ReasonName(reason));
+    EXPECT_EQ(detail.field, field);
+    EXPECT_NE(detail.limit, "");
+    EXPECT_NE(detail.actual, "");
+    EXPECT_NE(result.request_id, "");
+    EXPECT_TRUE(Stream(Question("a")).status.ok());
+  };
+  refuse({}, Reason::kFieldInvalid, "messages");
+  refuse(Question("\xFF"), Reason::kTextNotUtf8, "messages[0].parts[0].text");
+  std::string long_text;
+  for (int i = 0; i < 300; ++i) long_text += "ab\n";
+  refuse(Question(long_text), Reason::kContextTooLong, "messages");
+  v1::GenerateRequest request = Question("a");
+  request.set_image_token_budget(71);
+  refuse(request, Reason::kFieldInvalid, "image_token_budget");
+  request = Question("a");
+  request.mutable_messages(0)->add_parts()->mutable_audio()->set_data("");
+  refuse(request, Reason::kMediaUndecodable, "messages[0].parts[1].audio.data");
+  request = Question("a");
+  request.mutable_messages(0)->add_parts()->mutable_image()->set_data("GIF89a........");
+  refuse(request, Reason::kMediaUnsupported, "messages[0].parts[1].image.data");
+  EXPECT_GT(Stream(Question("a")).events.size(), 0u);
+}
+
+TEST_F(GatewayServiceTest, BringsMediaBeforeTheRun) {
+  StartGateway();
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  const std::string picture =
+      media_test::PngFile(media_test::Gradient(800, 600));  // more than one piece
+  ASSERT_GT(picture.size(), size_t{1} << 20);
+  v1::GenerateRequest request = Question("a");
+  for (int i = 0; i < 2; ++i) {
+    request.mutable_messages(0)->add_parts()->mutable_image()->set_data(picture);
+  }
+  const StreamResult result = Stream(request);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_GT(result.events.back().summary().usage().image_tokens(), 0u);
+  const auto media = prefill_->media();
+  ASSERT_THAT(media, SizeIs(1));
+  EXPECT_EQ(media.begin()->first, ContentHash(picture));
+  EXPECT_EQ(media.begin()->second, picture);
+  const cluster::v1::RunPrefill run = prefill_->attachment.received().at(0).run();
+  ASSERT_EQ(run.sequence().media_size(), 2);
+  const cluster::v1::MediaSpan& span = run.sequence().media(1);
+  EXPECT_EQ(span.content_hash(), ContentHash(picture));
+  EXPECT_EQ(span.image_token_budget(), 70u);
+  EXPECT_EQ(run.sequence().prompt_ids(static_cast<int>(span.first_position())), IdOf("<|image|>"));
+}
+
+TEST_F(GatewayServiceTest, AnUploadThatIsRefusedNamesTheField) {
+  StartGateway();
+  prefill_->SetMediaStatus(
+      InvalidField(Reason::kMediaUndecodable, "image", "an intact JPEG or PNG file", "mud"));
+  v1::GenerateRequest request = Question("a");
+  request.mutable_messages(0)->add_parts()->mutable_image()->set_data(
+      media_test::PngFile(media_test::Gradient(64, 64)));
+  const StreamResult result = Stream(request);
+  EXPECT_EQ(GetReason(result.status), Reason::kMediaUndecodable);
+  EXPECT_EQ(GetErrorDetail(result.status)->field, "messages[0].parts[1].image.data");
+  EXPECT_TRUE(Eventually([this] { return decode_->num_cancels() == 1; }));
+}
+
+TEST_F(GatewayServiceTest, ARefusalOfTheDecodeWorkerIsPassedOn) {
+  StartGateway();
+  decode_->attachment.SetScript([this](const cluster::v1::GatewayToDecode& message) {
+    if (!message.has_expect()) return;
+    decode_->SendEnded(message.expect().request(),
+                       MakeError(absl::StatusCode::kResourceExhausted, "no pages",
+                                 {.reason = Reason::kKvCacheFull,
+                                  .field = "",
+                                  .limit = "",
+                                  .actual = "",
+                                  .retry_after = absl::Milliseconds(250)}));
+  });
+  const StreamResult result = Stream(Question("a"));
+  EXPECT_TRUE(absl::IsResourceExhausted(result.status));
+  EXPECT_EQ(GetReason(result.status), Reason::kKvCacheFull);
+  EXPECT_EQ(GetErrorDetail(result.status)->retry_after, absl::Milliseconds(250));
+}
+
+TEST_F(GatewayServiceTest, EndsShortlyBeforeTheClientsDeadline) {
+  StartGateway();
+  const StreamResult result = Stream(Question("a"), absl::Milliseconds(600));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(result.status)) << result.status;
+  EXPECT_EQ(GetReason(result.status), Reason::kPrefillDeadline);
+  EXPECT_TRUE(
+      Eventually([this] { return decode_->num_cancels() == 1 && prefill_->num_cancels() == 1; }));
+}
+
+TEST_F(GatewayServiceTest, RequestsWithoutADeadlineGetOne) {
+  options_.request_timeout_max = absl::Milliseconds(300);
+  StartGateway();
+  const StreamResult result = Stream(Question("a"));
+  EXPECT_EQ(GetReason(result.status), Reason::kPrefillDeadline);
+  EXPECT_LT(result.took, absl::Seconds(5));
+}
+
+TEST_F(GatewayServiceTest, AClientThatLeavesFreesTheWorkers) {
+  StartGateway();
+  const auto context = Context();
+  const auto reader = chat_->StreamGenerate(context.get(), Question("a"));
+  v1::GenerateEvent event;
+  ASSERT_TRUE(reader->Read(&event));
+  ASSERT_TRUE(Eventually([this] { return prefill_->attachment.received().size() == 1; }));
+  context->TryCancel();
+  reader->Finish();
+  EXPECT_TRUE(
+      Eventually([this] { return decode_->num_cancels() == 1 && prefill_->num_cancels() == 1; }));
+}
+
+TEST_F(GatewayServiceTest, TheDeathOfADecodeWorkerEndsItsRequestsOnly) {
+  auto other = std::make_unique<FakeDecodeWorker>("other-decode");
+  decodes_.push_back(other.get());
+  StartGateway();
+  prefill_->attachment.SetScript([this, &other](const cluster::v1::GatewayToPrefill& message) {
+    if (!message.has_run()) return;
+    const uint64_t request = message.run().request();
+    prefill_->SendFirst(request, IdOf("a"));
+    if (message.run().decode_address() == decode_->address()) {
+      decode_->SendTokens(request, 1, {IdOf("b")});
+    } else {
+      other->SendTokens(request, 1, {IdOf("b")});
+    }
+  });
+  StreamResult first, second;
+  std::thread first_client([&] { first = Stream(Question("a"), absl::Seconds(10)); });
+  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
+  std::thread second_client([&] { second = Stream(Question("a"), absl::Seconds(10)); });
+  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 2; }));
+  ASSERT_THAT(decode_->attachment.received(), SizeIs(1)) << "one each";
+  const auto received = prefill_->attachment.received();
+  decode_->Kill();
+  for (const auto& message : received) {
+    if (message.run().decode_address() != other->address()) continue;
+    other->SendTokens(message.run().request(), 2, {IdOf("c")},
+                      cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  }
+  first_client.join();
+  second_client.join();
+  if (first.status.ok()) std::swap(first, second);
+  EXPECT_TRUE(absl::IsAborted(first.status)) << first.status;
+  EXPECT_EQ(GetReason(first.status), Reason::kWorkerLost);
+  EXPECT_LT(first.took, absl::Seconds(5));
+  EXPECT_TRUE(second.status.ok()) << second.status;
+  EXPECT_EQ(second.text(), "abc");
+  EXPECT_TRUE(IsServing()) << "one decode worker is left";
+}
+
+TEST_F(GatewayServiceTest, WorkersComeBack) {
+  StartGateway();
+  const int port = decode_->port();
+  decode_->Kill();
+  EXPECT_TRUE(Eventually([this] { return !IsServing(); }));
+  const StreamResult refused = Stream(Question("a"));
+  EXPECT_TRUE(absl::IsUnavailable(refused.status)) << refused.status;
+  EXPECT_EQ(GetReason(refused.status), Reason::kNoDecodeWorker);
+  EXPECT_TRUE(GetErrorDetail(refused.status)->retry_after.has_value());
+  decode_ = nullptr;
+  decode_ = std::make_unique<FakeDecodeWorker>("fake-decode", port);
+  ASSERT_TRUE(Eventually([this] { return IsServing(); }));
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  EXPECT_TRUE(Stream(Question("a")).status.ok());
+}
+
+TEST_F(GatewayServiceTest, TheDeathOfThePrefillWorker) {
+  StartGateway();
+  StreamResult result;
+  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(10)); });
+  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
+  prefill_->Kill();
+  client.join();
+  EXPECT_EQ(GetReason(result.status), Reason::kWorkerLost);
+  EXPECT_TRUE(Eventually([this] { return decode_->num_cancels() == 1; }));
+  EXPECT_EQ(GetReason(Stream(Question("a")).status), Reason::kNoPrefillWorker);
+}
+
+TEST_F(GatewayServiceTest, ASilentWorkerIsTakenForDead) {
+  options_.workers.connection.silence_max = absl::Milliseconds(1500);
+  StartGateway();
+  StreamResult result;
+  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(15)); });
+  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
+  decode_->identity.Freeze(true);
+  client.join();
+  EXPECT_EQ(GetReason(result.status), Reason::kWorkerLost);
+  EXPECT_LT(result.took, absl::Seconds(5));
+  decode_->identity.Freeze(false);
+  EXPECT_TRUE(Eventually([this] { return IsServing(); })) << "it may wake up again";
+}
+
+TEST_F(GatewayServiceTest, WorkersThatDoNotFitTogether) {
+  decode_->identity.Change([](cluster::v1::WorkerState& state) {
+    state.mutable_identity()->set_numerics_fingerprint("other");
+  });
+  StartGateway(/*wait=*/false);
+  EXPECT_TRUE(Eventually(
+      [this] { return GetReason(Stream(Question("a")).status) == Reason::kWorkerMismatch; }));
+  EXPECT_FALSE(IsServing());
+}
+
+TEST_F(GatewayServiceTest, ADrainingWorkerGetsNothingNewAndFinishes) {
+  StartGateway();
+  StreamResult result;
+  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(10)); });
+  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
+  decode_->identity.Change([](cluster::v1::WorkerState& state) { state.set_draining(true); });
+  EXPECT_TRUE(Eventually([this] { return !IsServing(); }));
+  EXPECT_EQ(GetReason(Stream(Question("a")).status), Reason::kNoDecodeWorker);
+  const uint64_t request = prefill_->attachment.received().at(0).run().request();
+  prefill_->SendFirst(request, IdOf("a"));
+  decode_->SendTokens(request, 1, {IdOf("b")}, cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  client.join();
+  EXPECT_TRUE(result.status.ok()) << result.status;
+}
+
+TEST_F(GatewayServiceTest, RefusesMoreThanItTakesOn) {
+  options_.admission.requests_max = 1;
+  StartGateway();
+  StreamResult result;
+  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(10)); });
+  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
+  const StreamResult refused = Stream(Question("a"));
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status)) << refused.status;
+  EXPECT_EQ(GetReason(refused.status), Reason::kQueueFull);
+  EXPECT_TRUE(GetErrorDetail(refused.status)->retry_after.has_value());
+  const uint64_t request = prefill_->attachment.received().at(0).run().request();
+  prefill_->SendFirst(request, IdOf("a"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  client.join();
+  EXPECT_TRUE(result.status.ok()) << result.status;
+}
+
+TEST_F(GatewayServiceTest, DrainLetsOpenRequestsFinish) {
+  StartGateway();
+  StreamResult result;
+  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(10)); });
+  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
+  std::thread drain([&] { gateway_->Drain(absl::Seconds(10)); });
+  EXPECT_TRUE(Eventually([this] { return !IsServing(); }));
+  const StreamResult refused = Stream(Question("a"));
+  EXPECT_EQ(GetReason(refused.status), Reason::kDraining) << refused.status;
+  const uint64_t request = prefill_->attachment.received().at(0).run().request();
+  prefill_->SendFirst(request, IdOf("a"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  client.join();
+  drain.join();
+  EXPECT_TRUE(result.status.ok()) << result.status;
+}
+
+TEST_F(GatewayServiceTest, DrainEndsWhatTakesTooLong) {
+  StartGateway();
+  StreamResult result;
+  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(10)); });
+  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
+  gateway_->Drain(absl::Milliseconds(100));
+  client.join();
+  EXPECT_EQ(GetReason(result.status), Reason::kDraining) << result.status;
+  EXPECT_TRUE(Eventually([this] { return prefill_->num_cancels() == 1; }));
+}
+
+TEST_F(GatewayServiceTest, CountsTokens) {
+  StartGateway();
+  v1::CountTokensRequest request;
+  *request.mutable_request() = Question("hello");
+  v1::CountTokensResponse response;
+  ASSERT_TRUE(chat_->CountTokens(Context().get(), request, &response).ok());
+  EXPECT_EQ(response.usage().prompt_tokens(), Stream([] {
+                                                v1::GenerateRequest question = Question("hello");
+                                                question.set_validate_only(true);
+                                                return question;
+                                              }())
+                                                  .events.at(0)
+                                                  .started()
+                                                  .usage()
+                                                  .prompt_tokens());
+  request.mutable_request()->clear_messages();
+  const absl::Status status = FromGrpc(chat_->CountTokens(Context().get(), request, &response));
+  EXPECT_EQ(GetErrorDetail(status)->field, "request.messages");
+}
+
+TEST_F(GatewayServiceTest, TellsItsModel) {
+  StartGateway();
+  const auto models = v1::ModelService::NewStub(channel_);
+  v1::Model model;
+  ASSERT_TRUE(models->GetModel(Context().get(), {}, &model).ok());
+  EXPECT_EQ(model.name(), "test-model");
+  EXPECT_EQ(model.context_tokens_max(), 256u) << "what the workers can hold";
+  EXPECT_EQ(model.default_sampling().top_k(), 64u);
+  EXPECT_EQ(model.limits().image_token_budgets_size(), 5);
+  EXPECT_EQ(model.limits().audio_seconds_max(), 2);
+  v1::GetModelRequest other;
+  other.set_name("other");
+  EXPECT_EQ(GetReason(FromGrpc(models->GetModel(Context().get(), other, &model))),
+            Reason::kModelNotServed);
+  v1::ListModelsResponse list;
+  ASSERT_TRUE(models->ListModels(Context().get(), {}, &list).ok());
+  EXPECT_EQ(list.models_size(), 1);
+}
+
+TEST_F(GatewayServiceTest, TokenizesAndBack) {
+  StartGateway();
+  const auto tokens = v1::TokenService::NewStub(channel_);
+  v1::TokenizeRequest request;
+  request.set_text("hello<eos>");
+  v1::TokenizeResponse text, matched;
+  ASSERT_TRUE(tokens->Tokenize(Context().get(), request, &text).ok());
+  request.set_match_control_tokens(true);
+  ASSERT_TRUE(tokens->Tokenize(Context().get(), request, &matched).ok());
+  EXPECT_GT(text.ids_size(), matched.ids_size());
+  EXPECT_THAT(matched.ids(), ElementsAre(IdOf("hello"), IdOf("<eos>")));
+  v1::DetokenizeRequest back;
+  *back.mutable_ids() = matched.ids();
+  v1::DetokenizeResponse answer;
+  ASSERT_TRUE(tokens->Detokenize(Context().get(), back, &answer).ok());
+  EXPECT_EQ(answer.text(), "hello<eos>");
+  back.set_skip_control_tokens(true);
+  ASSERT_TRUE(tokens->Detokenize(Context().get(), back, &answer).ok());
+  EXPECT_EQ(answer.text(), "hello");
+  back.add_ids(-1);
+  EXPECT_EQ(GetErrorDetail(FromGrpc(tokens->Detokenize(Context().get(), back, &answer)))->field,
+            "ids[2]");
+}
+
+TEST_F(GatewayServiceTest, AWrongFolderDoesNotStart) {
+  options_.model_dir = "/nowhere";
+  const absl::Status status = Gateway::Start(options_).status();
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/nowhere/config.json"));
+}
+
+}  // namespace
+}  // namespace cleave

@@ -1,0 +1,141 @@
+#include "gateway/prompt_builder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/escaping.h"
+#include "runtime/base/error.h"
+#include "tests/gateway/test_model.h"
+#include "tests/media/media_files.h"
+
+namespace cleave {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class PromptBuilderTest : public testing::Test {
+ protected:
+  PromptBuilderTest() {
+    user_ = request_.add_messages();
+    user_->set_role(v1::ROLE_USER);
+  }
+  absl::StatusOr<Prompt> Build() {
+    v1::GenerateRequest copy = request_;
+    const absl::StatusOr<ChatRequest> read = ReadChatRequest(copy, model_);
+    if (!read.ok()) return read.status();
+    return BuildPrompt(*read, model_);
+  }
+  ErrorDetail Refusal() {
+    const absl::Status status = Build().status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    return GetErrorDetail(status).value_or(ErrorDetail{});
+  }
+
+  const ServedModel model_ = LoadTestModel();
+  v1::GenerateRequest request_;
+  v1::Message* user_;
+};
+
+TEST_F(PromptBuilderTest, TextAlone) {
+  user_->add_parts()->set_text("hello");
+  const absl::StatusOr<Prompt> prompt = Build();
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  EXPECT_EQ(prompt->ids.front(), IdOf("<bos>"));
+  EXPECT_EQ(prompt->ids.back(), IdOf("<channel|>")) << "an empty thought: the answer starts";
+  EXPECT_THAT(prompt->ids, Contains(IdOf("hello")));
+  EXPECT_TRUE(prompt->media.empty());
+}
+
+TEST_F(PromptBuilderTest, SpelledControlTokensAreText) {
+  user_->add_parts()->set_text("<|image|><eos><|think|>");
+  const absl::StatusOr<Prompt> prompt = Build();
+  ASSERT_TRUE(prompt.ok());
+  for (const char* spelling : {"<|image|>", "<eos>", "<|think|>"}) {
+    EXPECT_THAT(prompt->ids, Each(Not(IdOf(spelling))));
+  }
+}
+
+TEST_F(PromptBuilderTest, MediaBecomeSpans) {
+  const std::string picture = media_test::JpegFile(media_test::Gradient(96, 48));
+  const std::string sound = media_test::WavFile(std::string(2 * 16000, '\1'), {});  // 1 s
+  user_->add_parts()->mutable_image()->set_data(picture);
+  user_->add_parts()->set_text("a");
+  user_->add_parts()->mutable_audio()->set_data(sound);
+  const absl::StatusOr<Prompt> prompt = Build();
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  ASSERT_EQ(prompt->media.size(), 2u);
+  const MediaItem& image = prompt->media[0];
+  EXPECT_EQ(image.kind, MediaKind::kImage);
+  EXPECT_EQ(image.image_token_budget, 70);
+  EXPECT_EQ(image.tokens, prompt->image_tokens);
+  EXPECT_GT(image.tokens, 0);
+  EXPECT_LE(image.tokens, 70);
+  EXPECT_EQ(image.content_hash, ContentHash(picture));
+  EXPECT_EQ(*image.bytes, picture);
+  const auto ids_at = [&](const MediaItem& item) {
+    return std::vector<TokenId>(prompt->ids.begin() + item.first,
+                                prompt->ids.begin() + item.first + item.tokens);
+  };
+  EXPECT_THAT(ids_at(image), Each(IdOf("<|image|>")));
+  EXPECT_EQ(prompt->ids[static_cast<size_t>(image.first) - 1], IdOf("<|image>"));
+  EXPECT_EQ(prompt->media[1].tokens, 25);
+  EXPECT_EQ(prompt->audio_tokens, 25);
+  EXPECT_THAT(ids_at(prompt->media[1]), Each(IdOf("<|audio|>")));
+}
+
+TEST_F(PromptBuilderTest, BrokenFilesNameTheirField) {
+  user_->add_parts()->set_text("a");
+  v1::Image& image = *user_->add_parts()->mutable_image();
+  image.set_data("GIF89a..........");
+  EXPECT_EQ(Refusal().reason, Reason::kMediaUnsupported);
+  EXPECT_EQ(Refusal().field, "messages[0].parts[1].image.data");
+  image.set_data(media_test::JpegFile(media_test::Gradient(96, 48)).substr(0, 40));
+  EXPECT_EQ(Refusal().reason, Reason::kMediaUndecodable);
+  EXPECT_EQ(Refusal().field, "messages[0].parts[1].image.data");
+  image.set_data(media_test::PngHeader(20000, 10));
+  EXPECT_EQ(Refusal().reason, Reason::kMediaLimit);
+  EXPECT_THAT(Refusal().limit, HasSubstr("16384"));
+  EXPECT_THAT(std::string(Build().status().message()),
+              HasSubstr("messages[0].parts[1].image.data: width: found 20000"));
+}
+
+TEST_F(PromptBuilderTest, EmptyAndLongSounds) {
+  v1::Audio& audio = *user_->add_parts()->mutable_audio();
+  audio.set_data("");
+  EXPECT_EQ(Refusal().reason, Reason::kMediaUndecodable);
+  EXPECT_EQ(Refusal().field, "messages[0].parts[0].audio.data");
+  audio.set_data(media_test::WavFile(std::string(2 * 16000 * 2 + 4, '\1'), {}));
+  EXPECT_EQ(Refusal().reason, Reason::kMediaLimit);
+  audio.set_data(media_test::WavFile(std::string(2 * 16000 * 2, '\1'), {}));
+  EXPECT_TRUE(Build().ok()) << "exactly the limit";
+}
+
+TEST(ContentHashTest, IsCanonicalXxh3) {
+  EXPECT_EQ(absl::BytesToHexString(ContentHash("")), "99aa06d3014798d86001c324468d497f");
+}
+
+TEST(OutputTokensMaxTest, FitsTheContext) {
+  ChatRequest request;
+  Prompt prompt;
+  prompt.ids.resize(90);
+  EXPECT_EQ(*OutputTokensMax(request, prompt, 100), 10);
+  request.output_tokens_max = 10;
+  EXPECT_EQ(*OutputTokensMax(request, prompt, 100), 10);
+  request.output_tokens_max = 11;
+  absl::Status status = OutputTokensMax(request, prompt, 100).status();
+  EXPECT_EQ(GetReason(status), Reason::kContextTooLong);
+  EXPECT_EQ(GetErrorDetail(status)->field, "max_output_tokens");
+  EXPECT_EQ(
+      status.message(),
+      "max_output_tokens: found a prompt of 90 tokens and an answer of 11, allowed is at most "
+      "100 tokens together");
+  prompt.ids.resize(100);
+  status = OutputTokensMax(request, prompt, 100).status();
+  EXPECT_EQ(GetErrorDetail(status)->field, "messages");
+}
+
+}  // namespace
+}  // namespace cleave

@@ -1,0 +1,146 @@
+"""pictures/, sounds/ and media.json: small media files and what the reference's processors make of them."""
+import hashlib
+import json
+import os
+import wave
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageOps
+from safetensors.torch import save_file
+from transformers import Gemma4UnifiedAudioFeatureExtractor, Gemma4UnifiedImageProcessor
+from transformers.image_utils import load_image
+
+from model_cases import cut_tiles, smooth_picture
+
+SEED = 41
+PICTURES = [  # name, width, height, budgets
+    ("text_240x160.png", 240, 160, [70, 280]),
+    ("photo_200x150.jpg", 200, 150, [70, 140]),
+    ("exif6_160x100.jpg", 160, 100, [70]),
+    ("gray_120x90.png", 120, 90, [70]),
+    ("palette_120x90.png", 120, 90, [70]),
+    ("alpha_96x72.png", 96, 72, [70]),
+    ("palette_alpha_64x64.png", 64, 64, [70]),
+    ("strip_2x4000.png", 2, 4000, [70, 1120]),  # with 1120 the largest tile position there is: y = 1119
+]
+SOUNDS = [("chirp", 12000), ("noise", 4001)]
+
+
+def draw_picture(name, w, h, rng, path):
+    kind, options = name.split("_")[0], {"optimize": True}
+    y, x = np.mgrid[0:h, 0:w]
+    if kind == "text":
+        image = Image.new("RGB", (w, h), "white")
+        draw = ImageDraw.Draw(image)
+        for i in range(0, h, 14):
+            draw.text((6, i), f"Line {i // 14}: the quick brown fox, 0123456789", fill=(i % 200, 40, 255 - i % 200))
+    elif kind == "strip":
+        image = Image.fromarray(np.stack([x * 255, y * 255 // (h - 1), (y // 40 % 2) * 200], -1).astype(np.uint8))
+    else:
+        image = Image.fromarray(smooth_picture(rng, h, w))
+    if kind == "alpha":
+        image.putalpha(Image.fromarray((x * 255 // (w - 1)).astype(np.uint8)))
+    elif kind == "gray":
+        image = image.convert("L")
+    elif kind == "palette":
+        image = image.quantize(16, dither=Image.Dither.NONE)
+        if "alpha" in name:
+            options["transparency"] = 3
+    elif kind == "exif6":
+        exif = Image.Exif()
+        exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise to view
+        options["exif"] = exif
+    if name.endswith(".jpg"):
+        options["quality"] = 80
+    image.save(path, **options)
+
+
+def open_upright(path):
+    """What the processor is handed: EXIF orientation applied; it lays transparency on white itself. (The reference's
+    loader for paths applies EXIF too, but drops the alpha channel of RGBA.)"""
+    return ImageOps.exif_transpose(Image.open(path))
+
+
+def read_wav(path):
+    """The samples as float32, int16 / 32768."""
+    with wave.open(path) as f:
+        assert (f.getnchannels(), f.getsampwidth(), f.getframerate()) == (1, 2, 16000)
+        return np.frombuffer(f.readframes(f.getnframes()), "<i2").astype(np.float32) / 32768.0
+
+
+def at_budget(processor, upright, budget):
+    """The processor's result for one budget: rows, columns and tiles uint8 [n, 48, 48, 3]."""
+    result = processor(images=[upright], return_tensors="pt", max_soft_tokens=budget)
+    count = int(result["num_soft_tokens_per_image"][0])
+    places, values = result["image_position_ids"][0], result["pixel_values"][0]
+    columns, rows = (places[:count].max(0).values + 1).tolist()
+    assert rows * columns == count and bool((places[count:] == -1).all())
+    levels = torch.round(values[:count] * 255)
+    assert torch.equal(levels * (1 / 255), values[:count])
+    tiles = levels.to(torch.uint8).reshape(count, 48, 48, 3)
+    y, x = np.divmod(np.arange(count), columns)
+    assert np.array_equal(places[:count].numpy(), np.stack([x, y], -1))
+    return rows, columns, tiles
+
+
+def write_pictures(folder):
+    rng, processor = np.random.default_rng(SEED), Gemma4UnifiedImageProcessor()
+    index, tensors = {}, {}
+    for file, w, h, budgets in PICTURES:
+        name, path = os.path.splitext(file)[0], f"{folder}/{file}"
+        draw_picture(file, w, h, rng, path)
+        upright = open_upright(path)
+        as_rgb = lambda picture: processor.process_image(picture, do_convert_rgb=True).permute(1, 2, 0).numpy()
+        rgb = np.ascontiguousarray(as_rgb(upright))
+        with Image.open(path) as opened:
+            item = {"file": file, "file_mode": opened.mode, "file_size": list(opened.size),
+                    "exif_orientation": opened.getexif().get(0x0112), "rgb_size": [rgb.shape[1], rgb.shape[0]],
+                    "rgb_sha256": hashlib.sha256(rgb.tobytes()).hexdigest(), "budgets": {},
+                    "reference_by_path_agrees": bool(np.array_equal(as_rgb(load_image(path)), rgb))}
+        if rgb.size < 20000:
+            tensors[f"{name}.rgb"] = torch.from_numpy(rgb)
+        for budget in budgets:
+            rows, columns, tiles = at_budget(processor, upright, budget)
+            count = rows * columns
+            resized = tiles.reshape(rows, columns, 48, 48, 3).permute(0, 2, 1, 3, 4).reshape(rows * 48, columns * 48, 3)
+            assert np.array_equal(cut_tiles(resized.numpy())[0], tiles.reshape(count, 6912).numpy())
+            chosen = sorted({0, (rows // 3) * columns + columns // 2, count - 1})
+            tensors[f"{name}.{budget}.tiles"] = tiles[chosen].contiguous()
+            means = tiles.double().mean(dim=(1, 2)).reshape(rows, columns, 3)
+            tensors[f"{name}.{budget}.tile_means"] = means.float()
+            item["budgets"][str(budget)] = {
+                "height": rows * 48, "width": columns * 48, "tokens": count, "stored_tiles": chosen,
+                "sha256": hashlib.sha256(resized.numpy().tobytes()).hexdigest()}
+        index[name] = item
+    save_file(tensors, f"{folder}/expected.safetensors")
+    return index
+
+
+def write_sounds(folder):
+    rng, extractor = np.random.default_rng(SEED + 1), Gemma4UnifiedAudioFeatureExtractor()
+    index, tensors = {}, {}
+    for kind, samples in SOUNDS:
+        t = np.arange(samples) / 16000.0
+        signal = 0.7 * np.sin(2 * np.pi * (100 + 1500 * t) * t) if kind == "chirp" else rng.normal(0, 0.2, samples)
+        name = f"{kind}_{samples}"
+        with wave.open(f"{folder}/{name}.wav", "wb") as f:
+            f.setnchannels(1), f.setsampwidth(2), f.setframerate(16000)
+            f.writeframes(np.clip(np.rint(signal * 32767), -32768, 32767).astype("<i2").tobytes())
+        result = extractor(read_wav(f"{folder}/{name}.wav"), return_tensors="pt")
+        frames, mask = result["input_features"][0], result["input_features_mask"][0]
+        assert bool(mask.all())
+        chosen = sorted({0, len(frames) // 2, len(frames) - 1})
+        tensors[name] = frames[chosen].contiguous()
+        index[name] = {"samples": samples, "tokens": int(mask.sum()), "stored_frames": chosen,
+                       "sha256": hashlib.sha256(frames.numpy().tobytes()).hexdigest()}
+    save_file(tensors, f"{folder}/expected.safetensors")
+    return index
+
+
+def write(out):
+    os.makedirs(f"{out}/pictures", exist_ok=True)
+    os.makedirs(f"{out}/sounds", exist_ok=True)
+    content = {"pictures": write_pictures(f"{out}/pictures"), "sounds": write_sounds(f"{out}/sounds")}
+    with open(f"{out}/media.json", "w") as f:
+        json.dump(content, f, indent=1, sort_keys=True)

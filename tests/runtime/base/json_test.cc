@@ -1,0 +1,94 @@
+#include "runtime/base/json.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cleave {
+namespace {
+
+JsonDocument Parsed(absl::string_view text) {
+  absl::StatusOr<JsonDocument> document = JsonDocument::Parse(text, "f.json");
+  EXPECT_TRUE(document.ok()) << document.status();
+  return *std::move(document);
+}
+std::string Message(const absl::Status& status) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  return std::string(status.message());
+}
+
+TEST(JsonTest, ReadsEachType) {
+  const JsonDocument document = Parsed(
+      R"({"i": -3, "d": 1e-6, "b": true, "s": "\u00e9\n", "n": null, "o": {"x": [1, "2"]}})");
+  const JsonValue root = document.root();
+  EXPECT_TRUE(root.IsObject());
+  EXPECT_EQ(root.Int("i").value(), -3);
+  EXPECT_EQ(root.Double("d").value(), 1e-6);
+  EXPECT_EQ(root.Double("i").value(), -3.0);
+  EXPECT_TRUE(root.Bool("b").value());
+  EXPECT_EQ(root.String("s").value(), "\xc3\xa9\n");
+  EXPECT_FALSE(root.Has("n"));
+  EXPECT_FALSE(root.Has("absent"));
+  EXPECT_TRUE(root.Member("n").value().IsNull());
+  const auto list = root.Object("o").value().Member("x").value().AsArray().value();
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0].AsInt().value(), 1);
+  EXPECT_EQ(list[1].AsString().value(), "2");
+}
+
+TEST(JsonTest, ErrorsNameThePlace) {
+  const JsonDocument document = Parsed(R"({"a": {"b": [0, "x"]}, "big": 3000000000})");
+  const JsonValue root = document.root();
+  EXPECT_EQ(Message(root.Int("gone").status()), "f.json: gone is missing");
+  const JsonValue inner = root.Object("a").value();
+  EXPECT_EQ(Message(inner.Int("b").status()), "f.json: a.b is not a 64-bit integer");
+  const auto list = inner.Member("b").value().AsArray().value();
+  EXPECT_EQ(Message(list[1].AsInt().status()), "f.json: a.b[1] is not a 64-bit integer");
+  EXPECT_EQ(Message(root.Int("big", {0, 100}).status()),
+            "f.json: big is 3000000000, allowed is 0 to 100");
+  EXPECT_EQ(Message(root.Object("big").status()), "f.json: big is not an object");
+}
+
+TEST(JsonTest, MembersKeepTheirOrderAndMayNotRepeat) {
+  const JsonDocument ordered = Parsed(R"({"z": 1, "a": 2, "m": 3})");
+  std::string keys;
+  const auto members = ordered.root().AsMembers();
+  for (const auto& [key, value] : *members) keys += std::string(key);
+  EXPECT_EQ(keys, "zam");
+  const JsonDocument twice = Parsed(R"({"z": 1, "z": 2})");
+  EXPECT_NE(Message(twice.root().AsMembers().status()).find("\"z\" occurs twice"),
+            std::string::npos);
+}
+
+TEST(JsonTest, RefusesWhatIsNotOneJsonValue) {
+  for (const char* text : {"", "{", "[1,]", "nul", "1 2", "{\"a\" 1}", "\"\xff\"", "[1] x"}) {
+    EXPECT_FALSE(JsonDocument::Parse(text, "f.json").ok()) << text;
+  }
+  EXPECT_NE(
+      Message(JsonDocument::Parse("[1, oops]", "f.json").status()).find("f.json: not JSON at byte"),
+      std::string::npos);
+}
+
+TEST(JsonTest, DepthIsBounded) {
+  const std::string deep = std::string(64, '[') + std::string(64, ']');
+  EXPECT_TRUE(JsonDocument::Parse(deep, "f.json").ok());
+  const std::string deeper = std::string(65, '[') + std::string(65, ']');
+  EXPECT_NE(Message(JsonDocument::Parse(deeper, "f.json").status()).find("deeper than 64"),
+            std::string::npos);
+  const std::string hostile(1 << 20, '[');
+  EXPECT_FALSE(JsonDocument::Parse(hostile, "f.json").ok());
+  EXPECT_TRUE(JsonDocument::Parse("\"" + std::string(100, '[') + "\"", "f.json").ok());
+}
+
+TEST(JsonTest, IntegersOutsideTheirRange) {
+  const JsonDocument document =
+      Parsed(R"({"max": 9223372036854775807, "over": 9223372036854775808, "half": 0.5})");
+  EXPECT_EQ(document.root().Int("max").value(), INT64_MAX);
+  EXPECT_FALSE(document.root().Int("over").ok());
+  EXPECT_FALSE(document.root().Int("half").ok());
+}
+
+}  // namespace
+}  // namespace cleave
