@@ -12,8 +12,10 @@
 namespace cleave {
 namespace {
 
-// The server ends a call this much before the client's own timer, which would hide why.
+// The server ends a call this much before the client's own timer, which would hide why. On the wire
+// gRPC rounds timeouts up by as much as a hundredth.
 constexpr absl::Duration kHopBudget = absl::Milliseconds(50);
+constexpr int kTimeoutRounding = 100;
 
 v1::FinishReason ToProto(FinishCause cause) {
   switch (cause) {
@@ -139,7 +141,10 @@ absl::Status ChatCall::CountAndQueue(const ChatRequest& request, Prompt prompt) 
 
 absl::StatusOr<absl::Time> ChatCall::Deadline() const {
   absl::Duration allowed = backend_.request_timeout_max;
-  if (info_.time_left) allowed = std::min(allowed, *info_.time_left - kHopBudget);
+  if (info_.time_left) {
+    const absl::Duration left = *info_.time_left;
+    allowed = std::min(allowed, left - left / kTimeoutRounding - kHopBudget);
+  }
   const absl::Time deadline = accepted_ + allowed;
   if (deadline <= backend_.clock->Now()) return DeadlineError(GenerationPhase::kQueue);
   return deadline;

@@ -126,6 +126,7 @@ TEST(TidyTest, NothingIsAmbient) {
       "std::random_device|system_clock::now");
   for (const SourceFile& file : Sources()) {
     if (file.folder() == "tests" || file.path.rfind("runtime/base/", 0) == 0) continue;
+    if (file.path == "runtime/rpc/deadline.h") continue;  // gRPC's deadlines are wall times
     for (size_t i = 0; i < file.lines.size(); ++i) {
       EXPECT_FALSE(std::regex_search(file.lines[i], ambient))
           << file.path << ":" << i + 1 << ": " << file.lines[i];
@@ -142,16 +143,22 @@ TEST(TidyTest, BackendsAreTargetsNotConditions) {
   }
 }
 
+// A longer file says why in the first lines.
 TEST(TidyTest, FilesHaveOneSubject) {
-  constexpr size_t kLinesMax = 600;
+  constexpr size_t kLinesMax = 600, kHeadLines = 12;
+  const std::string reason = "Longer than 600 lines";
   for (const SourceFile& file : Sources()) {
-    EXPECT_LE(file.lines.size(), kLinesMax) << file.path;
+    const auto head_end = file.lines.begin() + std::min(kHeadLines, file.lines.size());
+    const bool explained = std::any_of(file.lines.begin(), head_end, [&](const std::string& line) {
+      return line.find(reason) != std::string::npos;
+    });
+    EXPECT_TRUE(explained || file.lines.size() <= kLinesMax) << file.path;
   }
 }
 
 TEST(TidyTest, NothingIsLeftForLater) {
   // Spelled in two parts, so that this file passes its own test.
-  const std::regex marks(std::string("TO") + "DO|FIX" + "ME|XX" + "X\\b|HA" + "CK\\b");
+  const std::regex marks(std::string("TO") + "DO|FIX" + "ME|\\bXX" + "X\\b|HA" + "CK\\b");
   for (const SourceFile& file : Sources()) {
     for (size_t i = 0; i < file.lines.size(); ++i) {
       EXPECT_FALSE(std::regex_search(file.lines[i], marks)) << file.path << ":" << i + 1;

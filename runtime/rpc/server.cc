@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
+#include "runtime/rpc/deadline.h"
 
 namespace cleave {
 namespace {
@@ -66,7 +67,7 @@ void RpcServer::SetServing(bool serving) {
 
 void RpcServer::Shutdown(absl::Duration grace) {
   if (server_ == nullptr) return;
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  server_->Shutdown(GrpcDeadline(grace));
   server_->Wait();
   server_ = nullptr;
 }

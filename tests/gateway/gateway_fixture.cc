@@ -38,7 +38,6 @@ GatewayFixture::GatewayFixture() {
   options_.model_dir = folder_.path();
   options_.model_name = "test-model";
   options_.listen_address = "127.0.0.1:0";
-  options_.metrics_address = "127.0.0.1:0";
   options_.workers.connection.backoff_min = absl::Milliseconds(20);
   options_.workers.connection.backoff_max = absl::Milliseconds(100);
 }
