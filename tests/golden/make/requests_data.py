@@ -34,8 +34,9 @@ REQUESTS = [
         message("system", "You are a terse assistant. Answer in one line, and say so when you do not know."),
         message("user", "Where does the train to the coast leave?"),
         message("model", "At the old harbour, at seven in the morning."),
-        message("user", "And how long does it take?")]},
-    {"name": "text_unicode", "messages": [message("user", "Straße 中 👩‍🚀:\n\n\t- naïve   café ½\n", " Ünï \U0001F680?")]},
+        message("user", "And the next one? Please be brief.")]},
+    {"name": "text_unicode", "messages": [
+        message("user", "Straße 中 👩‍🚀:\n\n\t- naïve   café ½\n", " Ünï \U0001F680?")]},
     {"name": "picture", "messages": [message("user", image("photo_200x150.jpg"), "What is in the picture?")]},
     {"name": "picture_exif", "image_token_budget": 140,
      "messages": [message("user", image("exif6_160x100.jpg"))]},
@@ -44,7 +45,7 @@ REQUESTS = [
         message("system", "Look and listen."),
         message("user", "The first picture: ", image("text_240x160.png"), " and the second: ",
                 image("alpha_96x72.png"), "Then a sound: ", audio("noise_4001.wav"), "Which is better?")]},
-    {"name": "thinking", "thinking": True, "messages": [message("user", "How many boats are in the harbour?")]},
+    {"name": "thinking", "thinking": True, "messages": [message("user", "Who counts the boats?")]},
     {"name": "stops", "stops": True, "messages": [message("user", "Do you like soup?")]},
 ]
 MAX_OUTPUT_TOKENS = 24

@@ -76,7 +76,7 @@ def tokenizer_lines(encoders):
     for _ in range(20):
         add("ws/mix", "".join(rng.choice(" \n\t \r\u00a0" + SPACE) * rng.choice([1, 1, 2, 3, 8, 9]) +
                               rng.choice(["", "t", "</", ">", "the", "x", "中"]) for _ in range(rng.randrange(1, 7))))
-    ordinary = [p for p in encoders.ids if p not in encoders.control and not re.fullmatch("<.+>", p)]
+    ordinary = [p for p in sorted(encoders.ids) if p not in encoders.control and not re.fullmatch("<.+>", p)]
     for _ in range(30):
         add("pieces", "".join(rng.choices(ordinary, k=rng.randrange(1, 9))).replace(SPACE, " "))
     assigned = [chr(c) for c in range(0x20, 0x20000) if unicodedata.category(chr(c)) not in ("Cn", "Cs", "Co")]

@@ -318,7 +318,7 @@ class PrefillSide final : public SenderListener {
          .num_positions = positions,
          .num_candidates = 2,
          .last_hidden_bytes = kHiddenBytes,
-         .deadline = clock_.Now() + absl::Seconds(60)},
+         .deadline = clock_.Now() + absl::Seconds(200)},
         [this, id, plan, address, positions](const absl::Status& status) {
           EXPECT_TRUE(status.ok()) << status;
           inbox_.PushAlways([=, this] { Prefill(address, id, plan, positions); });
@@ -327,7 +327,7 @@ class PrefillSide final : public SenderListener {
 
   void Prefill(const std::string& address, TransferId id, const TransferPlan& plan,
                int64_t positions) {
-    client_.Begin(address, {id, plan, clock_.Now() + absl::Seconds(60)});
+    client_.Begin(address, {id, plan, clock_.Now() + absl::Seconds(200)});
     for (const PoolKind kind : {PoolKind::kFull, PoolKind::kSliding}) {
       const bool full = kind == PoolKind::kFull;
       for (int64_t layer = 0; layer < kShape.layers(kind); ++layer) {
@@ -390,8 +390,9 @@ LinkIdentity Identity() {
 
 LinkLimits Limits() {
   LinkLimits limits;
-  limits.frame_min = absl::Seconds(10);  // sanitizers on a busy machine
-  limits.heartbeat = absl::Seconds(2);
+  // Nothing here waits for a time to pass; a sanitizer on a busy machine must not make it.
+  limits.open = limits.grant = limits.frame_min = limits.lease = absl::Seconds(100);
+  limits.heartbeat = absl::Seconds(30);
   limits.frame_bytes_max = 50'000;
   return limits;
 }

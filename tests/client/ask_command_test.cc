@@ -1,0 +1,99 @@
+// `cleave ask` and `cleave status` as processes, against a gateway with fake workers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "client/child_process.h"
+#include "runtime/base/file.h"
+#include "tests/gateway/gateway_fixture.h"
+#include "tests/media/media_files.h"
+
+namespace cleave {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+struct Output {
+  std::string text;  // stdout and stderr
+  std::string end;
+};
+
+class AskCommandTest : public GatewayFixture {
+ protected:
+  Output Run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), CLEAVE_BINARY_DIR "/bin/cleave");
+    const std::string log = folder_.path() + "/out.log";
+    std::filesystem::remove(log);
+    ChildProcess child = *ChildProcess::Start("cleave", std::move(arguments), log);
+    EXPECT_TRUE(Eventually([&] { return child.Ended().has_value(); }));
+    return {.text = ReadFile(log).value_or(""), .end = child.Ended().value_or("")};
+  }
+  std::string address() const { return absl::StrCat("127.0.0.1:", gateway_->port()); }
+};
+
+TEST_F(AskCommandTest, PrintsTheAnswer) {
+  StartGateway();
+  AnswerWith(Ids("hello the user"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  Output output = Run({"ask", "abc", "--gateway", address(), "--temperature", "0"});
+  EXPECT_EQ(output.end, "exit code 0");
+  EXPECT_EQ(output.text, "hello the user\n");
+  output = Run({"ask", "abc", "--gateway", address(), "--verbose"});
+  EXPECT_THAT(output.text, HasSubstr("prefill fake-prefill, decode fake-decode"));
+  EXPECT_THAT(output.text, HasSubstr("ended by MAX_TOKENS"));
+  output = Run({"ask", "abc", "--gateway", address(), "--json"});
+  EXPECT_THAT(output.text, StartsWith("{\"started\":{\"response_id\":"));
+}
+
+TEST_F(AskCommandTest, SendsFiles) {
+  StartGateway();
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  folder_.Write("a.jpg", media_test::JpegFile(media_test::Gradient(64, 64)));
+  folder_.Write("b.wav", media_test::WavFile(std::string(3200, '\1')));
+  const Output output = Run({"ask", "What is this?", "--image", folder_.path() + "/a.jpg",
+                             "--audio", folder_.path() + "/b.wav", "--gateway", address()});
+  EXPECT_EQ(output.end, "exit code 0") << output.text;
+  EXPECT_EQ(prefill_->media().size(), 2u);
+}
+
+TEST_F(AskCommandTest, ErrorsAreOneLine) {
+  StartGateway();
+  folder_.Write("empty.wav", "");
+  Output output =
+      Run({"ask", "a", "--audio", folder_.path() + "/empty.wav", "--gateway", address()});
+  EXPECT_EQ(output.end, "exit code 1");
+  EXPECT_THAT(output.text,
+              StartsWith("cleave ask: MEDIA_UNDECODABLE: messages[0].parts[0].audio.data: found"));
+  EXPECT_EQ(std::count(output.text.begin(), output.text.end(), '\n'), 1) << output.text;
+  output = Run({"ask", "a", "--image-tokens", "71", "--gateway", address()});
+  EXPECT_EQ(output.text,
+            "cleave ask: FIELD_INVALID: image_token_budget: found 71, allowed is 70, 140, 280, "
+            "560, 1120\n");
+  output = Run({"ask", "\xFF", "--gateway", address()});
+  EXPECT_EQ(output.end, "exit code 2");
+  EXPECT_THAT(output.text, StartsWith("cleave ask: TEXT_NOT_UTF8: TEXT"));
+  output = Run({"ask", "a", "--image", "/nowhere.jpg"});
+  EXPECT_EQ(output.end, "exit code 2");
+  EXPECT_THAT(output.text, HasSubstr("/nowhere.jpg"));
+  output = Run({"ask"});
+  EXPECT_EQ(output.end, "exit code 2");
+}
+
+TEST_F(AskCommandTest, Status) {
+  StartGateway();
+  Output output = Run({"status", "--gateway", address(), "--prefill", prefill_->address(),
+                       "--decode", decode_->address()});
+  EXPECT_EQ(output.end, "exit code 0") << output.text;
+  EXPECT_THAT(output.text, HasSubstr("SERVING"));
+  EXPECT_THAT(output.text, HasSubstr("test-model, context 256 tokens"));
+  EXPECT_THAT(output.text, HasSubstr("fake-decode"));
+  output = Run({"status", "--gateway", "127.0.0.1:1"});
+  EXPECT_EQ(output.end, "exit code 1");
+  EXPECT_THAT(output.text, HasSubstr("no gateway answers"));
+}
+
+}  // namespace
+}  // namespace cleave

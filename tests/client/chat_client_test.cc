@@ -1,0 +1,82 @@
+// The client against a whole gateway with fake workers.
+#include "client/chat_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/error.h"
+#include "tests/gateway/gateway_fixture.h"
+
+namespace cleave {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ChatClientTest : public GatewayFixture {
+ protected:
+  ChatClient Client() { return ChatClient(absl::StrCat("127.0.0.1:", gateway_->port())); }
+};
+
+TEST_F(ChatClientTest, AsksAndStreams) {
+  StartGateway();
+  AnswerWith(Ids("hello the user"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  ChatClient client = Client();
+  std::string streamed;
+  const absl::StatusOr<AskResult> result =
+      client.Ask({.text = "abc", .seed = 7, .request_id = "mine"},
+                 [&](const v1::GenerateEvent& event) { streamed += event.text().text(); });
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->text, "hello the user");
+  EXPECT_EQ(streamed, result->text);
+  EXPECT_EQ(result->started.seed(), 7u);
+  EXPECT_EQ(result->finished.reason(), v1::FINISH_REASON_MAX_TOKENS);
+  EXPECT_EQ(result->request_id, "mine");
+  EXPECT_TRUE(*client.IsServing(absl::Seconds(5)));
+  EXPECT_EQ(client.GetModel(absl::Seconds(5))->name(), "test-model");
+}
+
+TEST_F(ChatClientTest, ErrorsKeepTheirDetails) {
+  StartGateway();
+  const absl::Status status = Client().Ask({.text = "a", .temperature = 9.0f}, nullptr).status();
+  EXPECT_EQ(DescribeError(status),
+            "FIELD_INVALID: sampling.temperature: found 9, allowed is 0 to 2");
+}
+
+TEST_F(ChatClientTest, ItsTimeoutIsTheDeadline) {
+  StartGateway();
+  const absl::Status status =
+      Client().Ask({.text = "a", .timeout = absl::Milliseconds(500)}, nullptr).status();
+  EXPECT_EQ(GetReason(status), Reason::kPrefillDeadline) << status;
+}
+
+TEST(ChatClientAloneTest, SaysWhenNobodyAnswers) {
+  ChatClient client("127.0.0.1:1");
+  const absl::Status status = client.Ask({.text = "a"}, nullptr).status();
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_THAT(DescribeError(status), HasSubstr("no gateway answers at 127.0.0.1:1"));
+}
+
+TEST(MakeRequestTest, MediaComeBeforeTheText) {
+  const v1::GenerateRequest request = MakeRequest({.text = "what?",
+                                                   .system = "be brief",
+                                                   .images = {"i"},
+                                                   .audios = {"a"},
+                                                   .top_k = 0,
+                                                   .think = true});
+  ASSERT_EQ(request.messages_size(), 2);
+  EXPECT_EQ(request.messages(0).role(), v1::ROLE_SYSTEM);
+  const v1::Message& user = request.messages(1);
+  ASSERT_EQ(user.parts_size(), 3);
+  EXPECT_TRUE(user.parts(0).has_image());
+  EXPECT_TRUE(user.parts(1).has_audio());
+  EXPECT_EQ(user.parts(2).text(), "what?");
+  EXPECT_TRUE(request.sampling().has_top_k());
+  EXPECT_FALSE(request.sampling().has_seed());
+  EXPECT_EQ(request.thinking(), v1::THINKING_MODE_ON);
+}
+
+}  // namespace
+}  // namespace cleave

@@ -1,0 +1,137 @@
+// kill -9 at the worst moment: the request ends with a typed error, everybody else goes on, and all
+// pages come home.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "runtime/base/clock.h"
+#include "tests/cluster/process_cluster.h"
+#include "tests/support/status_matchers.h"
+
+namespace cleave::testing {
+namespace {
+
+const std::vector<std::string> kFlags{"--kv-dtype",       "float32", "--page-tokens", "8",
+                                      "--context-tokens", "4000",    "--poison-free-pages"};
+constexpr absl::Duration kTimeout = absl::Seconds(60);
+
+// Runs long enough to be interrupted.
+v1::GenerateRequest LongAnswer() {
+  v1::GenerateRequest request = ReadGoldenRequests().front().request;
+  request.set_max_output_tokens(3000);
+  request.set_ignore_stop_tokens(true);
+  return request;
+}
+
+// Keeps the prefill worker busy for a while before its first token.
+v1::GenerateRequest LongPrompt() {
+  v1::GenerateRequest request = ReadGoldenRequests().front().request;
+  std::string text;
+  while (text.size() < 6000) text += "seven boats in the harbour ";
+  request.mutable_messages(0)->mutable_parts(0)->set_text(text);
+  return request;
+}
+
+void ExpectAnswers(const std::string& gateway) {
+  const GoldenRequest golden = ReadGoldenRequests().front();
+  AnswerStream stream(gateway, golden.request, kTimeout);
+  EXPECT_OK(stream.Finish().status);
+  EXPECT_EQ(stream.answer().text, golden.text);
+}
+
+TEST(FaultsTest, ADecodeWorkerDies) {
+  ProcessCluster cluster({.decode_workers = 2, .worker_flags = kFlags});
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  for (int i = 0; i < 4; ++i) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), LongAnswer(), kTimeout));
+    ASSERT_TRUE(streams.back()->WaitForText()) << streams.back()->answer().status;
+  }
+  ProcessCluster::Kill(cluster.decode(0));
+  int lost = 0, finished = 0;
+  for (const auto& stream : streams) {
+    const StreamedAnswer& answer = stream->Finish();
+    if (answer.status.ok()) {
+      ++finished;
+      EXPECT_EQ(answer.output_tokens, 3000u);
+    } else {
+      ++lost;
+      EXPECT_EQ(ReasonName(GetReason(answer.status)), ReasonName(Reason::kWorkerLost))
+          << answer.status;
+    }
+  }
+  EXPECT_GT(lost, 0);
+  EXPECT_GT(finished, 0);
+  ExpectAnswers(cluster.gateway_address());
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(1));
+  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+}
+
+TEST(FaultsTest, APrefillWorkerDies) {
+  ProcessCluster cluster(
+      {.prefill_workers = 2, .worker_flags = kFlags, .prefill_flags = {"--chunk-tokens", "1"}});
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  for (int i = 0; i < 2; ++i) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), LongPrompt(), kTimeout));
+    ASSERT_TRUE(streams.back()->Next());  // Started
+  }
+  cleave::SleepFor(absl::Milliseconds(300));
+  ProcessCluster::Kill(cluster.prefill(0));
+  int lost = 0;
+  for (const auto& stream : streams) {
+    const absl::Status status = stream->Finish().status;
+    if (status.ok()) continue;
+    ++lost;
+    EXPECT_EQ(ReasonName(GetReason(status)), ReasonName(Reason::kWorkerLost)) << status;
+  }
+  EXPECT_EQ(lost, 1);
+  ExpectAnswers(cluster.gateway_address());
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(1));
+}
+
+TEST(FaultsTest, TheGatewayDies) {
+  ProcessCluster cluster({.worker_flags = kFlags, .prefill_flags = {"--chunk-tokens", "4"}});
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  for (int i = 0; i < 3; ++i) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), LongAnswer(), kTimeout));
+    ASSERT_TRUE(streams.back()->WaitForText());
+  }
+  AnswerStream prompt(cluster.gateway_address(), LongPrompt(), kTimeout);
+  ASSERT_TRUE(prompt.Next());
+  ProcessCluster::Kill(cluster.gateway());
+  for (const auto& stream : streams) EXPECT_FALSE(stream->Finish().status.ok());
+  EXPECT_FALSE(prompt.Finish().status.ok());
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+}
+
+TEST(FaultsTest, AClientThatLeavesFreesItsPages) {
+  ProcessCluster cluster({.worker_flags = kFlags});
+  {
+    AnswerStream stream(cluster.gateway_address(), LongAnswer(), absl::Milliseconds(300));
+    EXPECT_EQ(stream.Finish().status.code(), absl::StatusCode::kDeadlineExceeded);
+  }
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+  ExpectAnswers(cluster.gateway_address());
+}
+
+TEST(FaultsTest, ADrainedWorkerFinishesWhatItHas) {
+  ProcessCluster cluster({.decode_workers = 2, .worker_flags = kFlags});
+  v1::GenerateRequest request = LongAnswer();
+  request.set_max_output_tokens(500);
+  AnswerStream stream(cluster.gateway_address(), request, kTimeout);
+  ASSERT_TRUE(stream.WaitForText());
+  cluster.decode(0).Stop(absl::Seconds(30));
+  cluster.decode(1).Ended();
+  EXPECT_OK(stream.Finish().status);
+  EXPECT_EQ(stream.answer().output_tokens, 500u);
+  EXPECT_EQ(cluster.decode(0).Ended(), "exit code 0");
+}
+
+}  // namespace
+}  // namespace cleave::testing

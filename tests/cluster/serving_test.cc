@@ -1,0 +1,108 @@
+// Three real processes answer requests with text, pictures and sounds as the reference
+// implementation does, however the prompt is cut and whoever is served beside.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "tests/cluster/process_cluster.h"
+#include "tests/support/status_matchers.h"
+
+namespace cleave::testing {
+namespace {
+
+// The reference computes in float32 and keeps float32 KV.
+const std::vector<std::string> kExact{"--kv-dtype",     "float32", "--page-tokens", "8",
+                                      "--context-tokens", "2048",    "--poison-free-pages"};
+constexpr absl::Duration kTimeout = absl::Seconds(120);
+
+class ServingTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(ServingTest, AnswersAreTheReferences) {
+  ProcessCluster cluster(
+      {.worker_flags = kExact, .prefill_flags = {"--chunk-tokens", GetParam()}});
+  // One after the other, then all at once.
+  for (const GoldenRequest& golden : ReadGoldenRequests()) {
+    AnswerStream stream(cluster.gateway_address(), golden.request, kTimeout);
+    const StreamedAnswer& answer = stream.Finish();
+    EXPECT_OK(answer.status) << golden.name;
+    EXPECT_EQ(answer.text, golden.text) << golden.name;
+    EXPECT_EQ(answer.output_tokens, golden.output_tokens) << golden.name;
+    EXPECT_EQ(answer.summary.usage().prompt_tokens(), golden.prompt_tokens) << golden.name;
+    EXPECT_EQ(answer.finish, golden.finish) << golden.name;
+    EXPECT_TRUE(answer.has_summary) << golden.name;
+  }
+  const std::vector<GoldenRequest> goldens = ReadGoldenRequests();
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  for (const GoldenRequest& golden : goldens) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), golden.request, kTimeout));
+  }
+  for (size_t i = 0; i < goldens.size(); ++i) {
+    EXPECT_EQ(streams[i]->Finish().text, goldens[i].text) << goldens[i].name << " in company";
+  }
+  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+}
+
+INSTANTIATE_TEST_SUITE_P(Chunks, ServingTest, ::testing::Values("1", "7", "64", "1120"));
+
+TEST(SamplingTest, EqualSeedsGiveEqualAnswersAndOthersDiffer) {
+  ProcessCluster cluster({.prefill_workers = 2, .decode_workers = 2, .worker_flags = kExact});
+  v1::GenerateRequest request = ReadGoldenRequests().front().request;
+  request.mutable_sampling()->set_temperature(1);
+  request.set_ignore_stop_tokens(true);
+  const auto ask = [&](uint64_t seed) {
+    request.mutable_sampling()->set_seed(seed);
+    AnswerStream stream(cluster.gateway_address(), request, kTimeout);
+    EXPECT_OK(stream.Finish().status);
+    return stream.answer().text;
+  };
+  const std::string first = ask(1);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(ask(1), first);
+  EXPECT_NE(ask(2), first);
+}
+
+TEST(BadInputTest, OneClearErrorAndTheClusterGoesOn) {
+  ProcessCluster cluster({.worker_flags = kExact});
+  const v1::GenerateRequest good = ReadGoldenRequests().front().request;
+  struct BadCase {
+    std::function<void(v1::GenerateRequest&)> spoil;
+    Reason reason;
+    std::string field;
+  };
+  const auto first_part = [](v1::GenerateRequest& request) -> v1::Part& {
+    return *request.mutable_messages(0)->mutable_parts(0);
+  };
+  const std::vector<BadCase> cases = {
+      {[](auto& r) { r.clear_messages(); }, Reason::kFieldInvalid, "messages"},
+      {[](auto& r) { r.set_image_token_budget(100); }, Reason::kFieldInvalid, "image_token_budget"},
+      {[&](auto& r) { first_part(r).mutable_image()->set_data("\xff\xd8\xff broken"); },
+       Reason::kMediaUndecodable, "messages[0].parts[0].image"},
+      {[&](auto& r) { first_part(r).mutable_image()->set_data("GIF89a......"); },
+       Reason::kMediaUnsupported, "messages[0].parts[0].image"},
+      {[&](auto& r) { first_part(r).mutable_audio()->set_data(""); }, Reason::kMediaUndecodable,
+       "messages[0].parts[0].audio"},
+      {[&](auto& r) { first_part(r).set_text(std::string(100'000, 'x')); },
+       Reason::kContextTooLong, ""},
+      {[](auto& r) { r.mutable_sampling()->set_top_p(0); }, Reason::kFieldInvalid,
+       "sampling.top_p"},
+      {[](auto& r) { r.set_model("another"); }, Reason::kModelNotServed, "model"},
+  };
+  for (const BadCase& bad : cases) {
+    v1::GenerateRequest request = good;
+    bad.spoil(request);
+    AnswerStream stream(cluster.gateway_address(), request, kTimeout);
+    const absl::Status status = stream.Finish().status;
+    const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+    ASSERT_TRUE(detail.has_value()) << status;
+    EXPECT_EQ(ReasonName(detail->reason), ReasonName(bad.reason)) << status;
+    EXPECT_EQ(detail->field.rfind(bad.field, 0), 0u) << detail->field << " is not " << bad.field;
+    EXPECT_FALSE(status.message().empty());
+  }
+  AnswerStream stream(cluster.gateway_address(), good, kTimeout);
+  EXPECT_OK(stream.Finish().status);
+}
+
+}  // namespace
+}  // namespace cleave::testing
