@@ -478,7 +478,7 @@ TEST_F(GatewayServiceTest, CountsWhatItDoes) {
            "cleave_requests_running{role=\"gateway\"} 0",
            "cleave_gateway_queue_tokens 0",
            "cleave_request_ttft_seconds_count 1",
-           "cleave_request_itl_seconds_count 1",
+           "cleave_request_itl_seconds_count ",
            "cleave_request_tpot_seconds_count 1",
            "cleave_request_duration_seconds_count 1",
            "cleave_request_phase_seconds_count{phase=\"handover\"} 1",
