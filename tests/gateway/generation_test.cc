@@ -31,6 +31,7 @@ struct FakeDecode final : DecodeWorker {
   }
   void Cancel(RequestNumber, const std::string& why) override {
     ++cancels;
+    EXPECT_TRUE(holds) << "a cancel for nothing";
     reason = why;
     holds = false;
     events = nullptr;
@@ -67,6 +68,7 @@ struct FakePrefill final : PrefillWorker {
   }
   void Cancel(RequestNumber, const std::string&) override {
     ++cancels;
+    EXPECT_TRUE(holds) << "a cancel for nothing";
     holds = false;
     events = nullptr;
   }
@@ -380,7 +382,9 @@ class GenerationWalk {
   void Run() {
     generation_->Start();
     for (int i = 0; i < 200; ++i) Act();
-    // Whatever happened, it cannot wait for ever.
+    calm_ = true;  // what can still go well, goes well
+    for (int i = 0; i < 300; ++i) Act();
+    EXPECT_TRUE(generation_->ended()) << "it never waits for what will not come";
     generation_->OnDeadline();
     for (int i = 0; i < 20; ++i) Act();
     Check();
@@ -396,20 +400,28 @@ class GenerationWalk {
       case 2:
         if (prefill_->upload_done != nullptr) {
           const auto done = std::exchange(prefill_->upload_done, nullptr);
-          done(walk_.OneIn(20) ? absl::UnavailableError("gone") : absl::OkStatus());
+          done(Disturb(20) ? absl::UnavailableError("gone") : absl::OkStatus());
         }
         return;
       case 3:
-        if (walk_.OneIn(60)) generation_->Cancel(CancelledByClient());
+        if (Disturb(100)) generation_->Cancel(CancelledByClient());
         return;
       default:
-        if (walk_.OneIn(60)) generation_->OnDeadline();
+        if (Disturb(100)) generation_->OnDeadline();
     }
+  }
+
+  // Now and then something goes wrong.
+  bool Disturb(int rarity) {
+    if (calm_ || !walk_.OneIn(rarity)) return false;
+    disturbed_ = true;
+    return true;
   }
 
   void ActDecode() {
     if (decode_->expects == 0 || decode_lost_) return;
-    if (walk_.OneIn(60)) {
+    if (walk_.OneIn(4)) return Repeat();
+    if (Disturb(60)) {
       decode_lost_ = true;
       decode_->holds = false;
       return generation_->OnDecodeLost();
@@ -418,10 +430,9 @@ class GenerationWalk {
       ticket_sent_ = true;
       return generation_->OnTicket(5);
     }
-    if (!committed_ || answer_.size() < 2 || !decode_->holds) return Repeat();
     const int left = static_cast<int>(answer_.size()) - next_step_;
-    if (left == 0) return Repeat();
-    if (walk_.OneIn(40)) {
+    if (!committed_ || left == 0 || !decode_->holds) return;
+    if (Disturb(40)) {
       decode_->holds = false;
       return generation_->OnDecodeEnded(1, WorkerLost("decode"));
     }
@@ -437,7 +448,7 @@ class GenerationWalk {
 
   // A message that was sent before, once more.
   void Repeat() {
-    if (last_step_.ids.empty() || !walk_.OneIn(3)) return;
+    if (last_step_.ids.empty()) return;
     generation_->OnStepTokens(last_step_.first, last_step_.ids, last_step_.finish, std::nullopt);
   }
 
@@ -445,7 +456,7 @@ class GenerationWalk {
   // the first token.
   void ActPrefill() {
     if (prefill_->runs == 0 || prefill_lost_ || prefill_ended_) return;
-    if (walk_.OneIn(60)) {
+    if (Disturb(60)) {
       prefill_lost_ = true;
       prefill_->holds = false;
       return generation_->OnPrefillLost();
@@ -461,6 +472,7 @@ class GenerationWalk {
       return generation_->OnFirstToken(
           answer_[0], is_whole ? FinishCause::kMaxTokens : FinishCause::kNone, PrefillPhases{});
     }
+    if (walk_.OneIn(4)) return generation_->OnFirstToken(answer_[0], FinishCause::kNone, {});
     if (!committed_ && !is_whole) return;
     prefill_ended_ = true;
     prefill_->holds = false;
@@ -475,6 +487,9 @@ class GenerationWalk {
         << "tokens come in order, none twice, none lost";
     if (end.status.ok() && end.cause != FinishCause::kStopString) {
       EXPECT_EQ(recorder_->ids, answer_);
+    }
+    if (!disturbed_ && decode_->connected && prefill_->connected) {
+      EXPECT_TRUE(end.status.ok()) << end.status;
     }
     if (!end.status.ok()) {
       EXPECT_NE(GetReason(end.status), Reason::kUnspecified) << end.status;
@@ -506,6 +521,7 @@ class GenerationWalk {
   std::shared_ptr<Generation> generation_;
   bool ticket_sent_ = false, first_sent_ = false, committed_ = false, prefill_ended_ = false;
   bool decode_lost_ = false, prefill_lost_ = false;
+  bool calm_ = false, disturbed_ = false;
   int next_step_ = 1;
   Sent last_step_;
 };
