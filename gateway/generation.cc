@@ -8,6 +8,17 @@
 #include "runtime/base/error.h"
 
 namespace cleave {
+namespace {
+
+// Whether the file at `index` is one of those before it.
+bool OccursBefore(absl::Span<const MediaItem> media, size_t index) {
+  const absl::Span<const MediaItem> earlier = media.first(index);
+  return std::any_of(earlier.begin(), earlier.end(), [&](const MediaItem& item) {
+    return item.content_hash == media[index].content_hash;
+  });
+}
+
+}  // namespace
 
 Generation::Generation(GenerationOptions options, std::shared_ptr<GenerationListener> listener,
                        const Clock& clock)
@@ -45,13 +56,7 @@ void Generation::OnTicket(uint64_t ticket) {
 }
 
 void Generation::UploadNext() {
-  const auto already_sent = [this](const MediaItem& item) {
-    const auto end = order_.media.begin() + static_cast<std::ptrdiff_t>(media_sent_);
-    return std::any_of(order_.media.begin(), end, [&](const MediaItem& earlier) {
-      return earlier.content_hash == item.content_hash;
-    });
-  };
-  while (media_sent_ < order_.media.size() && already_sent(order_.media[media_sent_])) {
+  while (media_sent_ < order_.media.size() && OccursBefore(order_.media, media_sent_)) {
     ++media_sent_;
   }
   if (media_sent_ == order_.media.size()) return SendRun();
