@@ -4,13 +4,13 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "runtime/base/error.h"
+#include "runtime/rpc/deadline.h"
 #include "runtime/rpc/status.h"
 
 namespace cleave {
@@ -21,7 +21,7 @@ constexpr int kReconnectMilliseconds = 100;
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
   if (timeout == absl::InfiniteDuration()) return;
-  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(timeout));
+  context.set_deadline(GrpcDeadline(timeout));
 }
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& address) {

@@ -2,7 +2,6 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
-#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -13,6 +12,7 @@
 #include "cleave/cluster/v1/worker.grpc.pb.h"
 #include "client/chat_client.h"
 #include "client/commands.h"
+#include "runtime/rpc/deadline.h"
 #include "runtime/rpc/status.h"
 
 namespace cleave {
@@ -67,7 +67,7 @@ absl::StatusOr<cluster::v1::WorkerState> WatchOnce(const std::string& address) {
   const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
   const auto stub = cluster::v1::Worker::NewStub(channel);
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(kTimeout));
+  context.set_deadline(GrpcDeadline(kTimeout));
   const auto reader = stub->Watch(&context, {});
   cluster::v1::WorkerState state;
   if (reader->Read(&state)) {

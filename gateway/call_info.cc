@@ -1,10 +1,10 @@
 #include "gateway/call_info.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "absl/strings/str_format.h"
 #include "runtime/base/random.h"
+#include "runtime/rpc/deadline.h"
 
 namespace cleave {
 namespace {
@@ -31,10 +31,8 @@ CallInfo ReadCallInfo(grpc::ServerContextBase& context) {
   }
   if (!IsValidRequestId(info.request_id)) info.request_id = DrawId("");
   context.AddTrailingMetadata(kRequestIdKey, info.request_id);
-  const auto deadline = context.deadline();  // by the wall clock, since that is gRPC's
-  if (deadline != std::chrono::system_clock::time_point::max()) {
-    info.time_left = absl::FromChrono(deadline - std::chrono::system_clock::now());
-  }
+  const absl::Duration time_left = TimeLeft(context.deadline());
+  if (time_left != absl::InfiniteDuration()) info.time_left = time_left;
   return info;
 }
 

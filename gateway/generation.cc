@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/request_error.h"
 #include "runtime/base/error.h"
+#include "runtime/base/log.h"
 
 namespace cleave {
 namespace {
@@ -16,6 +17,15 @@ bool OccursBefore(absl::Span<const MediaItem> media, size_t index) {
   return std::any_of(earlier.begin(), earlier.end(), [&](const MediaItem& item) {
     return item.content_hash == media[index].content_hash;
   });
+}
+
+// A worker should say why in typed words. What it said otherwise is not for the client, but for
+// the log.
+void LogIfUntyped(absl::string_view worker, const SequenceOrder& order,
+                  const absl::Status& status) {
+  if (status.ok() || GetReason(status) != Reason::kUnspecified) return;
+  Log(Severity::kWarning, "worker_error",
+      {{"request", order.request_id}, {"worker", worker}, {"status", status.ToString()}});
 }
 
 }  // namespace
@@ -68,6 +78,7 @@ void Generation::UploadNext() {
 void Generation::OnMediaDone(const absl::Status& status) {
   MutexLock lock(mutex_);
   if (listener_ == nullptr) return;
+  LogIfUntyped(route_.prefill->name(), order_, status);
   if (!status.ok()) {
     return End(WithRequestField(UploadError(status), order_.media), FinishCause::kNone);
   }
@@ -153,6 +164,7 @@ void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
   MutexLock lock(mutex_);
   if (listener_ == nullptr || epoch != epoch_) return;
   decode_holds_ = false;
+  LogIfUntyped(route_.decode->name(), order_, status);
   if (tokens_total_) return;  // its last token came before
   End(status.ok() ? InvariantError("the decode worker ended without a finish")
                   : WorkerError(status),
@@ -163,6 +175,7 @@ void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
   MutexLock lock(mutex_);
   if (listener_ == nullptr || epoch != epoch_) return;
   prefill_holds_ = false;
+  LogIfUntyped(route_.prefill->name(), order_, status);
   // With steps there, the KV has arrived, whatever the prefill worker could still learn of it.
   if (status.ok() ? first_token_at_.has_value() : has_steps_ && first_token_at_) return;
   End(status.ok() ? InvariantError("the prefill worker ended without a first token")

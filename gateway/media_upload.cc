@@ -3,11 +3,11 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/client_callback.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "runtime/rpc/deadline.h"
 #include "runtime/rpc/status.h"
 
 namespace cleave {
@@ -21,7 +21,7 @@ class MediaUpload final : public grpc::ClientWriteReactor<cluster::v1::MediaPiec
   MediaUpload(const MediaItem& item, absl::Duration time_left,
               std::function<void(absl::Status)> done)
       : bytes_(item.bytes), done_(std::move(done)) {
-    context_.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(time_left));
+    context_.set_deadline(GrpcDeadline(time_left));
     piece_.set_content_hash(item.content_hash);
     piece_.set_total_bytes(bytes_->size());
   }

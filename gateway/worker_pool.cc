@@ -58,6 +58,17 @@ absl::StatusOr<Route> WorkerPool::Choose() const {
   decode.reserve(decode_.size());
   for (const auto& worker : prefill_) prefill.push_back({worker, worker->Status()});
   for (const auto& worker : decode_) decode.push_back({worker, worker->Status()});
+  // What was chosen a moment ago does not show in any load yet. The first of equals wins, so each
+  // choice begins at another worker, and a burst spreads.
+  const size_t turn = turns_.fetch_add(1, std::memory_order_relaxed);
+  const auto rotate = [turn](auto& candidates) {
+    if (candidates.empty()) return;
+    std::rotate(candidates.begin(),
+                candidates.begin() + static_cast<std::ptrdiff_t>(turn % candidates.size()),
+                candidates.end());
+  };
+  rotate(prefill);
+  rotate(decode);
   return ChooseRoute(prefill, decode);
 }
 

@@ -98,7 +98,8 @@ void GrpcLinkClient::QueueFrame(TransferId transfer, const FrameSlice& slice,
   const bool posted = thread_.Post([this, transfer, slice, pages = std::move(pages), release] {
     links_.QueueFrame(transfer, slice, pages, release);
   });
-  if (!posted) release();
+  // Copied above, since a task that is not taken must not lose it.
+  if (!posted) std::exchange(release, nullptr)();
 }
 
 void GrpcLinkClient::Commit(TransferId transfer, CommitPayload payload) {

@@ -223,7 +223,9 @@ void GrpcLinkServer::Expect(TransferId transfer, const TicketExpectation& expect
                             std::function<void(const absl::Status&)> expected) {
   const bool posted = thread_.Post(
       [this, transfer, expectation, expected] { expected(links_.Expect(transfer, expectation)); });
-  if (!posted) expected(LinkError(Reason::kDraining, "the decode worker is stopping"));
+  if (posted) return;
+  // Copied above, since a task that is not taken must not lose it.
+  std::exchange(expected, nullptr)(LinkError(Reason::kDraining, "the decode worker is stopping"));
 }
 
 void GrpcLinkServer::Forget(Ticket ticket, Reason reason) {

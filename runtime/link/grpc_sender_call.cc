@@ -131,7 +131,7 @@ void GrpcSenderCall::OnDone(const grpc::Status& status) {
 }
 
 // On the link thread, behind everything else the call has posted: nothing is being written.
-void GrpcSenderCall::GiveBack(absl::Status why) {
+void GrpcSenderCall::GiveBack(const absl::Status& why) {
   std::deque<Outbound> unsent;
   {
     MutexLock lock(mutex_);

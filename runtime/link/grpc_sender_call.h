@@ -52,7 +52,7 @@ class GrpcSenderCall final
   void Enqueue(Outbound message);
   void Write(Outbound message);  // only whoever has set writing_
   void ReadMore();
-  void GiveBack(absl::Status why);
+  void GiveBack(const absl::Status& why);
 
   const std::unique_ptr<kvlink::v1::KvLink::StubInterface> stub_;
   LinkThread& thread_;

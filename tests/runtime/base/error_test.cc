@@ -23,8 +23,6 @@ TEST(ErrorTest, DetailSurvivesTheStatus) {
   ASSERT_TRUE(GetErrorDetail(status));
   EXPECT_TRUE(*GetErrorDetail(status) == detail);
   EXPECT_EQ(GetReason(status), Reason::kContextTooLong);
-  const absl::Status copy = status;
-  EXPECT_EQ(GetReason(copy), Reason::kContextTooLong);
 }
 
 TEST(ErrorTest, AbsentPartsStayAbsent) {

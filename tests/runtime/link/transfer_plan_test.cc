@@ -69,7 +69,7 @@ TEST(FrameChecksumTest, DependsOnPlaceOrderAndBytes) {
   const FrameHeader a{Id(1), 0, PoolKind::kFull, 0, 0, 1, 1};
   FrameHeader b = a;
   b.first_page = 1;
-  const auto sum = [](std::vector<std::pair<FrameHeader, std::string>> frames) {
+  const auto sum = [](const std::vector<std::pair<FrameHeader, std::string>>& frames) {
     FrameChecksum checksum;
     for (const auto& [header, bytes] : frames) {
       checksum.AddHeader(header);
