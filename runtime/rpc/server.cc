@@ -4,6 +4,8 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
 #include "runtime/rpc/deadline.h"
@@ -66,10 +68,9 @@ void RpcServer::SetServing(bool serving) {
 }
 
 void RpcServer::Shutdown(absl::Duration grace) {
-  if (server_ == nullptr) return;
+  if (server_ == nullptr || std::exchange(shut_down_, true)) return;
   server_->Shutdown(GrpcDeadline(grace));
   server_->Wait();
-  server_ = nullptr;
 }
 
 }  // namespace cleave

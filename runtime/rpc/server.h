@@ -19,7 +19,7 @@ struct RpcServerOptions {
   std::vector<std::string> health_names;  // besides "", "liveness" and "readiness"
 };
 
-// Owns the server; services outlive it. Thread-safe.
+// Owns the server; services outlive it. Shutdown and the destructor come from one thread.
 class RpcServer {
  public:
   // Registers the services and listens. Health is NOT_SERVING, but for "liveness". UNAVAILABLE,
@@ -36,7 +36,10 @@ class RpcServer {
 
  private:
   RpcServer() = default;
+  // Lives until the destructor, also after Shutdown: gRPC 1.51 must not lose its last server or
+  // channel on one of its own threads, where a call may still be ending.
   std::unique_ptr<grpc::Server> server_;
+  bool shut_down_ = false;
   std::vector<std::string> health_names_;
   int port_ = 0;
 };
