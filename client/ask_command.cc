@@ -121,8 +121,10 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   ask.add_option("--gateway", flags->gateway, "host:port of the gateway")
       ->envname("CLEAVE_GATEWAY")
       ->capture_default_str();
-  ask.add_option("--image", flags->image_paths, "A JPEG or PNG file; may be given again");
-  ask.add_option("--audio", flags->audio_paths, "A WAV file; may be given again");
+  ask.add_option("--image", flags->image_paths, "A JPEG or PNG file; may be given again")
+      ->allow_extra_args(false);
+  ask.add_option("--audio", flags->audio_paths, "A WAV file; may be given again")
+      ->allow_extra_args(false);
   ask.add_option("--system", options.system, "What the model is told before the question");
   ask.add_option("--max-tokens", options.max_output_tokens,
                  "Most tokens of the answer; default: what the context leaves");
@@ -131,7 +133,8 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   ask.add_option("--top-p", options.top_p, "Keep the likeliest that reach this share, up to 1");
   ask.add_option("--min-p", options.min_p, "Keep those this many times as likely as the likeliest");
   ask.add_option("--seed", options.seed, "Equal seeds give equal answers; default: drawn");
-  ask.add_option("--stop", options.stop, "Text that ends the answer; may be given again");
+  ask.add_option("--stop", options.stop, "Text that ends the answer; may be given again")
+      ->allow_extra_args(false);
   ask.add_option("--image-tokens", options.image_token_budget,
                  "Tokens a picture may use: 70, 140, 280, 560 or 1120");
   ask.add_flag("--think", options.think, "Let the model think before it answers (not shown)");

@@ -16,8 +16,8 @@ namespace {
 constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; senders are bounded
 constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 
-// The reserved pages of one transfer as host memory, for the link thread. The ids are copies, so the
-// engine's table may change meanwhile.
+// The reserved pages of one transfer as host memory, for the link thread. The ids are copies, so
+// the engine's table may change meanwhile.
 class Destination final : public TransferDestination {
  public:
   Destination(const KvMemory& memory, const TransferPlan& plan, std::vector<PageId> full,
@@ -107,10 +107,10 @@ void DecodeEngine::Handle(DecodeJob& job) {
   if (stopping_) {
     refusal = LinkError(Reason::kDraining, "the worker stops");
   } else if (live >= options_.sequences_max) {
-    refusal = LinkError(Reason::kQueueFull,
-                        absl::StrCat("the worker has all of its ", options_.sequences_max,
-                                     " sequences"),
-                        kRetryAfter);
+    refusal =
+        LinkError(Reason::kQueueFull,
+                  absl::StrCat("the worker has all of its ", options_.sequences_max, " sequences"),
+                  kRetryAfter);
   }
   if (!refusal.ok()) {
     job.replies->OnEnded(job.key, job.epoch, refusal);
@@ -268,9 +268,9 @@ void DecodeEngine::Step() {
 void DecodeEngine::GrowTables() {
   for (Sequence& sequence : sequences_) {
     while (sequence.phase == Phase::kRunning && !sequence.table.Extend(1).ok()) {
-      EndWithError(*Youngest(), LinkError(Reason::kKvCacheFull,
-                                          "the worker ran out of KV pages while generating",
-                                          kRetryAfter));
+      EndWithError(*Youngest(),
+                   LinkError(Reason::kKvCacheFull,
+                             "the worker ran out of KV pages while generating", kRetryAfter));
     }
   }
 }
@@ -284,8 +284,7 @@ void DecodeEngine::AddToBatch(Sequence& sequence) {
 
 StepTokens DecodeEngine::Advance(Sequence& sequence, int64_t output_row) {
   const SequenceRequest& request = sequence.job.request;
-  const int64_t position =
-      static_cast<int64_t>(request.prompt_ids.size() + sequence.output.size());
+  const int64_t position = static_cast<int64_t>(request.prompt_ids.size() + sequence.output.size());
   const int32_t token = host_.sampler().Choose(host_.FetchLogits(output_row), request.sampling,
                                                {.candidate = 0, .position = position});
   StepTokens step{.key = sequence.job.key,
@@ -333,9 +332,8 @@ void DecodeEngine::ExpireDeadlines() {
   for (Sequence& sequence : sequences_) {
     if (sequence.phase == Phase::kEnded || now < sequence.job.request.deadline) continue;
     const bool running = sequence.phase == Phase::kRunning;
-    EndWithError(sequence,
-                 LinkError(running ? Reason::kDecodeDeadline : Reason::kTransferDeadline,
-                           "the request's deadline has passed"));
+    EndWithError(sequence, LinkError(running ? Reason::kDecodeDeadline : Reason::kTransferDeadline,
+                                     "the request's deadline has passed"));
   }
 }
 

@@ -90,7 +90,7 @@ class DecodeEngine {
     TransferId transfer;
     absl::Status status;
   };
-  using Event = 
+  using Event =
       std::variant<DecodeJob, CancelJob, CancelGateway, Expected, Reserve, Committed, Failed>;
 
   void Run();

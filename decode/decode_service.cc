@@ -89,8 +89,8 @@ class DecodeService::Session final : public StreamHandler<GatewayToDecode> {
     const RequestKey key{id_, expect.request()};
     const RequestEpoch epoch{expect.epoch()};
     if (service_.draining_) {
-      replies_->OnEnded(key, epoch, LinkError(Reason::kDraining, "the worker stops",
-                                              absl::ZeroDuration()));
+      replies_->OnEnded(key, epoch,
+                        LinkError(Reason::kDraining, "the worker stops", absl::ZeroDuration()));
       return;
     }
     absl::StatusOr<SequenceRequest> request =
@@ -100,8 +100,7 @@ class DecodeService::Session final : public StreamHandler<GatewayToDecode> {
       replies_->OnEnded(key, epoch, request.status());
       return;
     }
-    DecodeJob job{
-        .key = key, .epoch = epoch, .request = *std::move(request), .replies = replies_};
+    DecodeJob job{.key = key, .epoch = epoch, .request = *std::move(request), .replies = replies_};
     if (expect.has_ticket()) job.ticket = Ticket{expect.ticket()};
     service_.engine_.Submit(std::move(job));
   }

@@ -13,8 +13,8 @@ namespace cleave {
 class KvIntake {
  public:
   virtual ~KvIntake() = default;
-  // Lets a prefill worker claim the transfer. `expected` hears, on the link's thread, that the ticket
-  // is known (only then may anybody be told of it), or why not. See TicketTable.
+  // Lets a prefill worker claim the transfer. `expected` hears, on the link's thread, that the
+  // ticket is known (only then may anybody be told of it), or why not. See TicketTable.
   virtual void Expect(TransferId transfer, const TicketExpectation& expectation,
                       std::function<void(const absl::Status&)> expected) = 0;
   // Nothing of this ticket is wanted any more. A transfer under way ends with OnFailed.

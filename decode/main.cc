@@ -92,8 +92,8 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   ASSIGN_OR_RETURN(
       const std::unique_ptr<RpcServer> server,
       RpcServer::Start({.address = options.listen,
-                        .message_bytes_max = std::max(kControlMessageBytesMax,
-                                                      GrpcLinkServer::MessageBytesMax({})),
+                        .message_bytes_max =
+                            std::max(kControlMessageBytesMax, GrpcLinkServer::MessageBytesMax({})),
                         .health_names = {"cleave.cluster.v1.Decode"}},
                        {&service, &worker, &link.server().service()}));
   server->SetServing(true);

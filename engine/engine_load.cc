@@ -12,8 +12,8 @@ prometheus::Gauge& PagesGauge(prometheus::Registry& registry, const std::string&
 EngineLoadMetrics::EngineLoadMetrics(prometheus::Registry& registry, const std::string& role)
     : requests_waiting(AddGauge(registry, "cleave_requests_waiting",
                                 "Requests accepted and not in a step yet.", {{"role", role}})),
-      requests_running(AddGauge(registry, "cleave_requests_running", "Requests in work.",
-                                {{"role", role}})),
+      requests_running(
+          AddGauge(registry, "cleave_requests_running", "Requests in work.", {{"role", role}})),
       kv_cache_usage_ratio(AddGauge(registry, "cleave_kv_cache_usage_ratio",
                                     "Share of KV pages in use, of the fuller pool.",
                                     {{"role", role}})),

@@ -13,10 +13,10 @@ namespace cleave {
 struct EngineLoad {
   std::atomic<int64_t> requests_waiting{0};  // accepted, not in a step yet
   std::atomic<int64_t> requests_running{0};
-  std::atomic<int64_t> queued_tokens{0};     // accepted and not computed
+  std::atomic<int64_t> queued_tokens{0};  // accepted and not computed
   std::atomic<int64_t> full_pages_free{0};
   std::atomic<int64_t> sliding_pages_free{0};
-  std::atomic<double> step_seconds{0};       // mean in which the newest step counts for a fifth
+  std::atomic<double> step_seconds{0};  // mean in which the newest step counts for a fifth
 
   bool idle() const { return requests_waiting + requests_running == 0; }
   void AddStep(double seconds) {

@@ -59,15 +59,15 @@ absl::Status ModelHost::SizePools(const ModelHostOptions& options) {
   const int64_t sequence_bytes = full * layout.kind(KvKind::kFull).page_bytes +
                                  sliding * layout.kind(KvKind::kSliding).page_bytes;
   if (sequence_bytes > options.kv_bytes_max) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "one sequence of ", context_tokens_max_, " tokens needs ", MebiBytes(sequence_bytes),
-        " of KV memory, ", MebiBytes(options.kv_bytes_max),
-        " are given: raise --kv-memory-mib or lower --context-tokens"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("one sequence of ", context_tokens_max_, " tokens needs ",
+                     MebiBytes(sequence_bytes), " of KV memory, ", MebiBytes(options.kv_bytes_max),
+                     " are given: raise --kv-memory-mib or lower --context-tokens"));
   }
   // No pool needs more pages than all sequences of a step can use.
-  const double share = std::min(static_cast<double>(options.kv_bytes_max) /
-                                    static_cast<double>(sequence_bytes),
-                                static_cast<double>(options.step_sequences_max));
+  const double share =
+      std::min(static_cast<double>(options.kv_bytes_max) / static_cast<double>(sequence_bytes),
+               static_cast<double>(options.step_sequences_max));
   const auto pages = [&](int64_t of_one) {
     return static_cast<int64_t>(share * static_cast<double>(of_one));
   };
@@ -96,8 +96,7 @@ absl::Status ModelHost::CreateStepMemory(const ModelHostOptions& options) {
                                                      {.activations = options.activations,
                                                       .rows_max = limits_.rows,
                                                       .outputs_max = limits_.outputs}));
-  embedder_ =
-      std::make_unique<MediaEmbedder>(config_, weights_, *kernels_, options.activations);
+  embedder_ = std::make_unique<MediaEmbedder>(config_, weights_, *kernels_, options.activations);
   sampler_ = std::make_unique<Sampler>(config_.vocabulary_size, config_.generation.suppressed_ids);
   logits_.resize(static_cast<size_t>(config_.vocabulary_size));
   return absl::OkStatus();
@@ -124,7 +123,9 @@ std::string ModelHost::numerics_fingerprint() const {
 }
 
 std::string ModelHost::MemoryTable() const {
-  const auto pool = [&](KvKind kind) { return kv_memory_->pages(kind) * layout().kind(kind).page_bytes; };
+  const auto pool = [&](KvKind kind) {
+    return kv_memory_->pages(kind) * layout().kind(kind).page_bytes;
+  };
   return absl::StrFormat(
       "weights %s, activations %s, KV sliding %d pages %s, KV full %d pages %s, page %d tokens",
       MebiBytes(weights_.device_bytes), MebiBytes(transformer_->activation_bytes()),

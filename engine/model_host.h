@@ -18,17 +18,17 @@
 namespace cleave {
 
 struct ModelHostOptions {
-  std::string folder;                     // a Hugging Face checkpoint
-  std::string kernels = "reference";      // backend
-  DType activations = DType::kFloat32;    // kFloat32 or kBFloat16
-  DType kv_dtype = DType::kBFloat16;      // kFloat32 or kBFloat16
-  int page_tokens = 64;                   // positions of a KV page: 8, 16, 32 or 64
+  std::string folder;                       // a Hugging Face checkpoint
+  std::string kernels = "reference";        // backend
+  DType activations = DType::kFloat32;      // kFloat32 or kBFloat16
+  DType kv_dtype = DType::kBFloat16;        // kFloat32 or kBFloat16
+  int page_tokens = 64;                     // positions of a KV page: 8, 16, 32 or 64
   int64_t kv_bytes_max = int64_t{1} << 30;  // of both page pools together
-  int64_t context_tokens_max = 8192;      // of one sequence; the model's own limit may be lower
-  int64_t step_rows_max = 1120;           // of one step
-  int64_t step_outputs_max = 64;          // rows of one step whose logits are wanted
+  int64_t context_tokens_max = 8192;        // of one sequence; the model's own limit may be lower
+  int64_t step_rows_max = 1120;             // of one step
+  int64_t step_outputs_max = 64;            // rows of one step whose logits are wanted
   int64_t step_sequences_max = 64;
-  bool poison_free_pages = false;         // tests: free pages become NaN
+  bool poison_free_pages = false;  // tests: free pages become NaN
 };
 
 // Everything but the threads. Owned by main; the engine's thread uses what it hands out.
@@ -53,7 +53,8 @@ class ModelHost {
   const BatchLimits& limits() const { return limits_; }
   KvPools pools() { return {*full_pages_, *sliding_pages_, layout().page_tokens()}; }
 
-  // The logits of output row `row` of the last step. Waits for the device; valid until the next call.
+  // The logits of output row `row` of the last step. Waits for the device; valid until the next
+  // call.
   absl::Span<const float> FetchLogits(int64_t row);
   // The final hidden state of that row as stored bytes, activation dtype.
   std::string FetchFinalHidden(int64_t row);

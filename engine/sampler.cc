@@ -46,8 +46,8 @@ int32_t Sampler::Choose(absl::Span<const float> logits, const SamplingParameters
   for (const Candidate& candidate : candidates_) {
     const double score =
         candidate.score + (greedy ? 0 : GumbelNoise(sampling.seed, place, candidate.id));
-    const bool better = best_id < 0 || score > best_score ||
-                        (score == best_score && candidate.id < best_id);
+    const bool better =
+        best_id < 0 || score > best_score || (score == best_score && candidate.id < best_id);
     if (!better) continue;
     best_id = candidate.id;
     best_score = score;

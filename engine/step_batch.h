@@ -19,7 +19,8 @@ class StepBatch {
   void Clear();
 
   // Adds `ids` at positions [first_position, ...) of one sequence. The table must have room for
-  // them and outlive the step. Logits are wanted for the last `outputs` rows. Returns the first row.
+  // them and outlive the step. Logits are wanted for the last `outputs` rows. Returns the first
+  // row.
   int64_t Add(absl::Span<const int32_t> ids, int64_t first_position, const BlockTable& table,
               int64_t outputs);
 

@@ -149,6 +149,7 @@ void WorkerConnection::OnState(const cluster::v1::WorkerState& state) {
     name_ = identity.name();
     incarnation_ = identity.incarnation();
     context_tokens_max_ = static_cast<int>(identity.context_tokens_max());
+    unreachable_ = false;
     watch_backoff_.Reset();
   }
   if (is_new && identity.role() != role_) {
@@ -177,6 +178,7 @@ void WorkerConnection::OnState(const cluster::v1::WorkerState& state) {
 
 void WorkerConnection::WatchClosed(const absl::Status& status) {
   bool was_usable = false;
+  bool is_news = false;
   absl::Duration wait;
   {
     MutexLock lock(mutex_);
@@ -186,12 +188,13 @@ void WorkerConnection::WatchClosed(const absl::Status& status) {
     StreamClosed();
     if (stopped_) return;
     wait = watch_backoff_.Next();
+    is_news = !std::exchange(unreachable_, true);
   }
-  if (was_usable) {
-    Log(Severity::kWarning, "worker_watch_ended",
+  if (is_news) {
+    Log(Severity::kWarning, "worker_unreachable",
         {{"address", address_}, {"status", status.ToString()}});
-    context_.on_change();
   }
+  if (was_usable) context_.on_change();
   After(wait, [](WorkerConnection& connection) { connection.OpenWatch(); });
 }
 

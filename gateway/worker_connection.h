@@ -131,6 +131,7 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   uint64_t incarnation_ ABSL_GUARDED_BY(mutex_) = 0;
   int context_tokens_max_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time last_heard_ ABSL_GUARDED_BY(mutex_);
+  bool unreachable_ ABSL_GUARDED_BY(mutex_) = false;  // and logged as such
   bool attached_ ABSL_GUARDED_BY(mutex_) = false;
   bool attach_is_due_ ABSL_GUARDED_BY(mutex_) = true;  // false while waiting to try again
   uint64_t session_ ABSL_GUARDED_BY(mutex_) = 0;

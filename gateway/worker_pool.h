@@ -52,7 +52,7 @@ class WorkerPool {
 
   const std::function<void(bool)> on_ready_;
   const std::shared_ptr<Readiness> readiness_;               // shared with the connections
-  mutable std::atomic<size_t> turns_{0};  // choices made; see Choose
+  mutable std::atomic<size_t> turns_{0};                     // choices made; see Choose
   std::vector<std::shared_ptr<PrefillConnection>> prefill_;  // shared with their streams and routes
   std::vector<std::shared_ptr<DecodeConnection>> decode_;
   std::atomic<uint64_t> next_number_{1};

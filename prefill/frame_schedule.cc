@@ -17,8 +17,8 @@ int64_t CompletePages(const KvShape& shape, int64_t computed, int64_t num_positi
 FrameSlice FinishedPages(const KvShape& shape, const TransferPlan& plan,
                          const ChunkProgress& progress, PoolKind pool, int64_t layer) {
   const int64_t begin = pool == PoolKind::kFull ? 0 : plan.first_sliding_page;
-  const int64_t first = std::max(
-      begin, CompletePages(shape, progress.computed_before, progress.num_positions));
+  const int64_t first =
+      std::max(begin, CompletePages(shape, progress.computed_before, progress.num_positions));
   const int64_t end = CompletePages(shape, progress.computed_after, progress.num_positions);
   return {.pool = pool,
           .layer = layer,

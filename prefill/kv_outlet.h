@@ -10,8 +10,8 @@
 
 namespace cleave {
 
-// Calls may come from any thread, return at once and are carried out in order. See KvSender for what
-// each means; the answers come through SenderListener's OnGranted, OnRefused and OnFinished.
+// Calls may come from any thread, return at once and are carried out in order. See KvSender for
+// what each means; the answers come through SenderListener's OnGranted, OnRefused and OnFinished.
 class KvOutlet {
  public:
   virtual ~KvOutlet() = default;

@@ -16,7 +16,9 @@ namespace {
 
 constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; senders are bounded
 
-PoolKind PoolOf(KvKind kind) { return kind == KvKind::kFull ? PoolKind::kFull : PoolKind::kSliding; }
+PoolKind PoolOf(KvKind kind) {
+  return kind == KvKind::kFull ? PoolKind::kFull : PoolKind::kSliding;
+}
 
 PageAllocator& AllocatorOf(const KvPools& pools, PoolKind pool) {
   return pool == PoolKind::kFull ? pools.full : pools.sliding;
@@ -186,8 +188,8 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
 bool PrefillEngine::Start(Work& work) {
   const int64_t full = work.plan.full_pages;
   const int64_t sliding = std::min<int64_t>(
-      full, SlidingPagesMax(shape_.window, static_cast<int>(host_.limits().rows),
-                            shape_.page_tokens));
+      full,
+      SlidingPagesMax(shape_.window, static_cast<int>(host_.limits().rows), shape_.page_tokens));
   const KvPools pools = host_.pools();
   if (full_pages_reserved_ + full > pools.full.num_pages() ||
       sliding_pages_reserved_ + sliding > pools.sliding.num_pages()) {
@@ -199,9 +201,9 @@ bool PrefillEngine::Start(Work& work) {
   work.started = clock_.Now();
   --load_.requests_waiting;
   ++load_.requests_running;
-  outlet_.Begin(work.job.decode_address, {.id = work.job.transfer,
-                                          .plan = work.plan,
-                                          .deadline = work.job.request.deadline});
+  outlet_.Begin(
+      work.job.decode_address,
+      {.id = work.job.transfer, .plan = work.plan, .deadline = work.job.request.deadline});
   Log(Severity::kInfo, "prefill_started",
       {{"request", work.job.request.request_id},
        {"tokens", work.job.request.num_positions()},
@@ -239,9 +241,9 @@ absl::Status PrefillEngine::AddToBatch(Chunk& chunk) {
 absl::Status PrefillEngine::EmbedMedia(Work& work, size_t index) {
   const PreparedMedia& media = work.job.media[index];
   if (work.job.request.media[index].kind == MediaKind::kImage) {
-    ASSIGN_OR_RETURN(work.embedded[index],
-                     host_.embedder().EmbedImage(media.image.tiles, media.image.rows,
-                                                 media.image.columns));
+    ASSIGN_OR_RETURN(
+        work.embedded[index],
+        host_.embedder().EmbedImage(media.image.tiles, media.image.rows, media.image.columns));
   } else {
     ASSIGN_OR_RETURN(work.embedded[index], host_.embedder().EmbedAudio(media.audio.frames));
   }
@@ -256,12 +258,11 @@ void PrefillEngine::SendLayer(int layer, absl::Span<const Chunk> chunks) {
   for (const Chunk& chunk : chunks) {
     Work& work = *chunk.work;
     const int64_t num_positions = work.job.request.num_positions();
-    const FrameSlice slice = FinishedPages(
-        shape_, work.plan,
-        {.computed_before = chunk.begin,
-         .computed_after = chunk.end,
-         .num_positions = num_positions},
-        PoolOf(kind), host_.layout().index_in_kind(layer));
+    const FrameSlice slice = FinishedPages(shape_, work.plan,
+                                           {.computed_before = chunk.begin,
+                                            .computed_after = chunk.end,
+                                            .num_positions = num_positions},
+                                           PoolOf(kind), host_.layout().index_in_kind(layer));
     if (slice.page_count == 0) continue;
     if (chunk.end == num_positions) ClearTail(work, layer, kind);
     stream.WaitForAll();
@@ -362,7 +363,7 @@ void PrefillEngine::ExpireDeadlines() {
   const absl::Time now = clock_.Now();
   for (Work& work : works_) {
     if (work.ended || now < work.job.request.deadline) continue;
-    const Reason reason = !work.begun       ? Reason::kQueueDeadline
+    const Reason reason = !work.begun      ? Reason::kQueueDeadline
                           : work.finishing ? Reason::kTransferDeadline
                                            : Reason::kPrefillDeadline;
     End(work, LinkError(reason, "the request's deadline has passed"));
@@ -385,8 +386,8 @@ absl::Duration PrefillEngine::WaitTime() const {
 void PrefillEngine::PublishLoad() {
   int64_t owned_pages = 0;
   for (const Work& work : works_) {
-    owned_pages += static_cast<int64_t>(work.table.full().pages.size() +
-                                        work.table.sliding().pages.size());
+    owned_pages +=
+        static_cast<int64_t>(work.table.full().pages.size() + work.table.sliding().pages.size());
   }
   metrics_.load.Publish(host_.pools(), owned_pages, load_);
   metrics_.queue_tokens.Set(static_cast<double>(load_.queued_tokens));

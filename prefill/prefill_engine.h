@@ -1,5 +1,6 @@
-// Computes prompts: chunk by chunk, several prompts in a step, every finished page on its way to the
-// decode worker while the next layer is computed, and the first token out before the transfer ends.
+// Computes prompts: chunk by chunk, several prompts in a step, every finished page on its way to
+// the decode worker while the next layer is computed, and the first token out before the transfer
+// ends.
 #pragma once
 
 #include <atomic>
@@ -93,7 +94,8 @@ class PrefillEngine {
     PoolKind pool;
     std::vector<PageId> pages;
   };
-  using Event = std::variant<PrefillJob, CancelJob, CancelGateway, Granted, Finished, PagesReleased>;
+  using Event =
+      std::variant<PrefillJob, CancelJob, CancelGateway, Granted, Finished, PagesReleased>;
 
   void Run();
   void Handle(PrefillJob& job);

@@ -43,8 +43,8 @@ struct PreparedMedia {
 struct PrefillJob {
   RequestKey key;
   SequenceRequest request;
-  TransferId transfer;          // the ticket at the decode worker
-  std::string decode_address;   // host:port of its KV link
+  TransferId transfer;                      // the ticket at the decode worker
+  std::string decode_address;               // host:port of its KV link
   std::shared_ptr<PrefillReplies> replies;  // shared with the stream that the answers go to
   absl::Time accepted;
   std::vector<PreparedMedia> media;  // in the order of request.media

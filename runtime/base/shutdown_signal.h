@@ -5,8 +5,8 @@
 
 namespace cleave {
 
-// Made first in main, before any thread: SIGTERM and SIGINT then wait for Wait instead of ending the
-// process in the middle of something.
+// Made first in main, before any thread: SIGTERM and SIGINT then wait for Wait instead of ending
+// the process in the middle of something.
 class ShutdownSignal {
  public:
   ShutdownSignal();

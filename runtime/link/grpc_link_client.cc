@@ -45,15 +45,15 @@ class GrpcLinkClient::Dialer final : public LinkDialer {
   std::unique_ptr<SenderTransport> Dial(const std::string& address, KvSender& sender) override {
     std::shared_ptr<grpc::Channel>& channel = channels_[address];
     channel = grpc::CreateCustomChannel(address, credentials_, LinkChannelArguments());
-    return std::make_unique<GrpcSenderTransport>(std::make_shared<GrpcSenderCall>(
-        kvlink::v1::KvLink::NewStub(channel), thread_, sender));
+    return std::make_unique<GrpcSenderTransport>(
+        std::make_shared<GrpcSenderCall>(kvlink::v1::KvLink::NewStub(channel), thread_, sender));
   }
 
  private:
   LinkThread& thread_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;  // shared by all channels
-  // The newest to each address, shared with its calls. gRPC 1.51 must not lose its last channel on one
-  // of its own threads, where a call ends: that thread would wait for itself.
+  // The newest to each address, shared with its calls. gRPC 1.51 must not lose its last channel on
+  // one of its own threads, where a call ends: that thread would wait for itself.
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
 };
 

@@ -14,8 +14,8 @@
 namespace cleave {
 
 struct RpcServerOptions {
-  std::string address;           // host:port; port 0 lets the system choose
-  int message_bytes_max = 0;     // of one message received
+  std::string address;                    // host:port; port 0 lets the system choose
+  int message_bytes_max = 0;              // of one message received
   std::vector<std::string> health_names;  // besides "", "liveness" and "readiness"
 };
 
@@ -24,8 +24,8 @@ class RpcServer {
  public:
   // Registers the services and listens. Health is NOT_SERVING, but for "liveness". UNAVAILABLE,
   // naming the address, when it cannot be bound.
-  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options,
-                                                          const std::vector<grpc::Service*>& services);
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(
+      const RpcServerOptions& options, const std::vector<grpc::Service*>& services);
   ~RpcServer();
 
   int port() const { return port_; }

@@ -12,8 +12,8 @@
 
 namespace cleave {
 
-// Owns one thread, "watch", which looks at the state every 100 ms and sends it to every watcher when
-// it has changed, and once a second anyway.
+// Owns one thread, "watch", which looks at the state every 100 ms and sends it to every watcher
+// when it has changed, and once a second anyway.
 class WorkerService final : public cluster::v1::Worker::CallbackService {
  public:
   // `snapshot` is called on the watch thread and on gRPC's threads; it must not block.

@@ -57,6 +57,9 @@ TEST_F(AskCommandTest, SendsFiles) {
                              "--audio", folder_.path() + "/b.wav", "--gateway", address()});
   EXPECT_EQ(output.end, "exit code 0") << output.text;
   EXPECT_EQ(prefill_->media().size(), 2u);
+  // A flag takes one file; what follows is the question.
+  EXPECT_EQ(Run({"ask", "--gateway", address(), "--image", folder_.path() + "/a.jpg", "abc"}).end,
+            "exit code 0");
 }
 
 TEST_F(AskCommandTest, ErrorsAreOneLine) {

@@ -1,5 +1,6 @@
-// A prefill and a decode engine in one process, joined by the real KV link over loopback: the tokens
-// are those of the model run alone, whatever the chunks, and the bytes are those of the formula.
+// A prefill and a decode engine in one process, joined by the real KV link over loopback: the
+// tokens are those of the model run alone, whatever the chunks, and the bytes are those of the
+// formula.
 #include <gtest/gtest.h>
 
 #include <condition_variable>
@@ -111,25 +112,25 @@ class EnginePair {
     decode_host_ = *ModelHost::Load(options);
     const LinkIdentity identity =
         MakeLinkIdentity(MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, "d", *decode_host_));
-    decode_link_ = std::make_unique<DecodeLink>(
-        ReceiverLinksOptions{.identity = identity,
-                             .incarnation = Incarnation{1},
-                             .shape = decode_host_->layout().shape()},
-        clock_);
+    decode_link_ =
+        std::make_unique<DecodeLink>(ReceiverLinksOptions{.identity = identity,
+                                                          .incarnation = Incarnation{1},
+                                                          .shape = decode_host_->layout().shape()},
+                                     clock_);
     decode_ = std::make_unique<DecodeEngine>(*decode_host_, *decode_link_, clock_, decode_metrics_,
                                              DecodeEngineOptions{.sequences_max = 16});
     decode_link_->Attach(*decode_);
     server_ = *RpcServer::Start(
         {.address = "127.0.0.1:0", .message_bytes_max = GrpcLinkServer::MessageBytesMax({})},
         {&decode_link_->server().service()});
-    prefill_link_ = std::make_unique<PrefillLink>(
-        SenderLinksOptions{.identity = identity,
-                           .incarnation = Incarnation{2},
-                           .shape = prefill_host_->layout().shape()},
-        grpc::InsecureChannelCredentials(), clock_);
-    prefill_ = std::make_unique<PrefillEngine>(*prefill_host_, *prefill_link_, clock_,
-                                               prefill_metrics_,
-                                               PrefillEngineOptions{.chunk_tokens = chunk_tokens});
+    prefill_link_ =
+        std::make_unique<PrefillLink>(SenderLinksOptions{.identity = identity,
+                                                         .incarnation = Incarnation{2},
+                                                         .shape = prefill_host_->layout().shape()},
+                                      grpc::InsecureChannelCredentials(), clock_);
+    prefill_ =
+        std::make_unique<PrefillEngine>(*prefill_host_, *prefill_link_, clock_, prefill_metrics_,
+                                        PrefillEngineOptions{.chunk_tokens = chunk_tokens});
     prefill_link_->Attach(*prefill_);
   }
 
@@ -149,14 +150,13 @@ class EnginePair {
     const RequestKey key{SessionId{1}, ++requests_};
     decode_->Submit({.key = key, .epoch = RequestEpoch{1}, .request = request, .replies = answer});
     const Ticket ticket = answer->WaitForTicket();
-    ASSERT_TRUE(prefill_->Submit(
-        {.key = key,
-         .request = request,
-         .transfer = {ticket, RequestEpoch{1}},
-         .decode_address = absl::StrCat("127.0.0.1:", server_->port()),
-         .replies = answer,
-         .accepted = clock_.Now(),
-         .media = std::move(media)}));
+    ASSERT_TRUE(prefill_->Submit({.key = key,
+                                  .request = request,
+                                  .transfer = {ticket, RequestEpoch{1}},
+                                  .decode_address = absl::StrCat("127.0.0.1:", server_->port()),
+                                  .replies = answer,
+                                  .accepted = clock_.Now(),
+                                  .media = std::move(media)}));
   }
 
   const KvShape shape() const { return decode_host_->layout().shape(); }
@@ -258,9 +258,9 @@ class PromptMaker {
       const bool picture = span.kind == MediaKind::kImage;
       const ImageTiles& image = prompt.media[i].image;
       media.push_back({span.first_position, picture,
-                       picture ? *runner_->embedder().EmbedImage(image.tiles, image.rows,
-                                                                 image.columns)
-                               : *runner_->embedder().EmbedAudio(prompt.media[i].audio.frames)});
+                       picture
+                           ? *runner_->embedder().EmbedImage(image.tiles, image.rows, image.columns)
+                           : *runner_->embedder().EmbedAudio(prompt.media[i].audio.frames)});
     }
     runner_->Reset();
     runner_->Forward(prompt.request.prompt_ids, media, false);
@@ -320,16 +320,16 @@ TEST_P(EnginePairTest, TokensAreTheSameInCompany) {
 
 INSTANTIATE_TEST_SUITE_P(Chunks, EnginePairTest, ::testing::Values(1, 7, 64, 1120));
 
-// The formula of the hand-over, written out: all pages of the full layers, and of the sliding layers
-// the pages of the last window - 1 positions.
+// The formula of the hand-over, written out: all pages of the full layers, and of the sliding
+// layers the pages of the last window - 1 positions.
 TEST(EnginePairFormulaTest, BytesOnTheWireAreTheFormula) {
   EnginePair pair(64, DType::kBFloat16);
   const Prompt prompt = PromptMaker(DType::kBFloat16).Make("text", {100});
   const auto answer = std::make_shared<Answer>();
   pair.Ask(prompt.request, {}, answer);
   answer->WaitForTokens();
-  // 101 positions, window 32: pages of 8 that hold positions 0 to 100, and 70 to 100. Bfloat16; full
-  // layer: 1 head of 32, sliding layers: 5 with 2 heads of 16.
+  // 101 positions, window 32: pages of 8 that hold positions 0 to 100, and 70 to 100. Bfloat16;
+  // full layer: 1 head of 32, sliding layers: 5 with 2 heads of 16.
   constexpr int64_t kFullBytes = 13 * 1 * (2 * 1 * 8 * 32 * 2);
   constexpr int64_t kSlidingBytes = 5 * 5 * (2 * 2 * 8 * 16 * 2);
   EXPECT_EQ(answer->kv_bytes(), kFullBytes + kSlidingBytes);

@@ -12,7 +12,7 @@
 namespace cleave::testing {
 namespace {
 
-const std::vector<std::string> kFlags{"--kv-dtype",       "float32", "--page-tokens", "8",
+const std::vector<std::string> kFlags{"--kv-dtype",       "float32", "--page-tokens",      "8",
                                       "--context-tokens", "4000",    "--poison-free-pages"};
 constexpr absl::Duration kTimeout = absl::Seconds(60);
 

@@ -57,9 +57,8 @@ ProcessCluster::ProcessCluster(const ClusterOptions& options) {
     prefill_addresses_.push_back(Address(ports[next]));
   }
   std::vector<std::string> gateway_flags = options.gateway_flags;
-  gateway_flags.insert(gateway_flags.end(),
-                       {"--prefill", absl::StrJoin(prefill_addresses_, ","), "--decode",
-                        absl::StrJoin(decode_addresses_, ",")});
+  gateway_flags.insert(gateway_flags.end(), {"--prefill", absl::StrJoin(prefill_addresses_, ","),
+                                             "--decode", absl::StrJoin(decode_addresses_, ",")});
   gateway_address_ = Address(ports[next]);
   gateway_ = std::make_unique<ChildProcess>(StartProcess(
       "cleave-gateway", "", ports[next], ports[next + 1], gateway_flags, options.model));
@@ -82,8 +81,12 @@ ChildProcess ProcessCluster::StartProcess(const std::string& binary, const std::
                                           int port, int metrics_port,
                                           std::vector<std::string> flags,
                                           const std::string& model) {
-  std::vector<std::string> arguments{absl::StrCat(CLEAVE_BINARY_DIR "/bin/", binary), "--model",
-                                     model, "--listen", Address(port), "--metrics",
+  std::vector<std::string> arguments{absl::StrCat(CLEAVE_BINARY_DIR "/bin/", binary),
+                                     "--model",
+                                     model,
+                                     "--listen",
+                                     Address(port),
+                                     "--metrics",
                                      Address(metrics_port)};
   if (!name.empty()) arguments.insert(arguments.end(), {"--name", name});
   arguments.insert(arguments.end(), flags.begin(), flags.end());
@@ -124,7 +127,8 @@ void ProcessCluster::WaitUntilEmpty(const std::string& address) {
     return load.requests_running() + load.requests_waiting() == 0 &&
            load.full_pages().free() == load.full_pages().total() &&
            load.sliding_pages().free() == load.sliding_pages().total();
-  })) << address << " keeps " << last;
+  })) << address
+      << " keeps " << last;
 }
 
 std::string ProcessCluster::Logs() const {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "cleave/cluster/v1/worker.grpc.pb.h"
 #include "client/chat_client.h"
 #include "client/child_process.h"
-#include "cleave/cluster/v1/worker.grpc.pb.h"
 
 namespace cleave::testing {
 
@@ -17,7 +17,7 @@ struct ClusterOptions {
   std::string model = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny";
   int prefill_workers = 1;
   int decode_workers = 1;
-  std::vector<std::string> worker_flags;   // of both kinds
+  std::vector<std::string> worker_flags;  // of both kinds
   std::vector<std::string> prefill_flags;
   std::vector<std::string> gateway_flags;
 };
@@ -39,8 +39,12 @@ class ProcessCluster {
   void WaitUntilServing();
   // What a worker says of itself now; empty when it does not answer.
   static std::optional<cluster::v1::WorkerState> StateOf(const std::string& address);
-  const std::string& prefill_address(int i) const { return prefill_addresses_[static_cast<size_t>(i)]; }
-  const std::string& decode_address(int i) const { return decode_addresses_[static_cast<size_t>(i)]; }
+  const std::string& prefill_address(int i) const {
+    return prefill_addresses_[static_cast<size_t>(i)];
+  }
+  const std::string& decode_address(int i) const {
+    return decode_addresses_[static_cast<size_t>(i)];
+  }
   // Waits until a worker has no request and all of its pages are free.
   static void WaitUntilEmpty(const std::string& address);
   std::string Logs() const;

@@ -12,15 +12,14 @@ namespace cleave::testing {
 namespace {
 
 // The reference computes in float32 and keeps float32 KV.
-const std::vector<std::string> kExact{"--kv-dtype",     "float32", "--page-tokens", "8",
+const std::vector<std::string> kExact{"--kv-dtype",       "float32", "--page-tokens",      "8",
                                       "--context-tokens", "2048",    "--poison-free-pages"};
 constexpr absl::Duration kTimeout = absl::Seconds(120);
 
 class ServingTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ServingTest, AnswersAreTheReferences) {
-  ProcessCluster cluster(
-      {.worker_flags = kExact, .prefill_flags = {"--chunk-tokens", GetParam()}});
+  ProcessCluster cluster({.worker_flags = kExact, .prefill_flags = {"--chunk-tokens", GetParam()}});
   // One after the other, then all at once.
   for (const GoldenRequest& golden : ReadGoldenRequests()) {
     AnswerStream stream(cluster.gateway_address(), golden.request, kTimeout);
@@ -83,8 +82,8 @@ TEST(BadInputTest, OneClearErrorAndTheClusterGoesOn) {
        Reason::kMediaUnsupported, "messages[0].parts[0].image"},
       {[&](auto& r) { first_part(r).mutable_audio()->set_data(""); }, Reason::kMediaUndecodable,
        "messages[0].parts[0].audio"},
-      {[&](auto& r) { first_part(r).set_text(std::string(100'000, 'x')); },
-       Reason::kContextTooLong, ""},
+      {[&](auto& r) { first_part(r).set_text(std::string(100'000, 'x')); }, Reason::kContextTooLong,
+       ""},
       {[](auto& r) { r.mutable_sampling()->set_top_p(0); }, Reason::kFieldInvalid,
        "sampling.top_p"},
       {[](auto& r) { r.set_model("another"); }, Reason::kModelNotServed, "model"},

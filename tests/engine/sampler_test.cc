@@ -100,8 +100,7 @@ TEST(SamplerTest, TopKKeepsTheLargestAndTiesWithTheLast) {
 TEST(SamplerTest, TopPKeepsTheSmallestSetThatReachesTheShare) {
   Sampler sampler(4, {});
   // Probabilities 0.5, 0.3, 0.15, 0.05.
-  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f),
-                                  std::log(0.05f)};
+  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
   const auto kept = [&](float top_p) {
     return Drawn(sampler, logits, {.temperature = 1, .top_p = top_p}, 1000);
   };
@@ -113,8 +112,7 @@ TEST(SamplerTest, TopPKeepsTheSmallestSetThatReachesTheShare) {
 
 TEST(SamplerTest, TopPIsMeasuredAmongWhatTopKHasLeft) {
   Sampler sampler(4, {});
-  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f),
-                                  std::log(0.05f)};
+  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
   // Of the two kept, the first has 0.625: enough for 0.6.
   EXPECT_THAT(Drawn(sampler, logits, {.temperature = 1, .top_k = 2, .top_p = 0.6f}, 500),
               ::testing::ElementsAre(0));
@@ -122,8 +120,7 @@ TEST(SamplerTest, TopPIsMeasuredAmongWhatTopKHasLeft) {
 
 TEST(SamplerTest, MinPIsRelativeToTheLikeliest) {
   Sampler sampler(4, {});
-  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f),
-                                  std::log(0.05f)};
+  const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
   EXPECT_THAT(Drawn(sampler, logits, {.temperature = 1, .min_p = 0.5f}, 500),
               ::testing::ElementsAre(0, 1));
 }

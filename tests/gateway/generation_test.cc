@@ -105,6 +105,11 @@ struct Recorder final : GenerationListener {
 
 class GenerationTest : public testing::Test {
  protected:
+  // An upload and an open request keep each other.
+  void TearDown() override {
+    prefill_->upload_done = nullptr;
+    if (generation_ != nullptr) generation_->Cancel(CancelledByClient());
+  }
   void Make(std::vector<MediaItem> media = {}, int output_tokens_max = 8) {
     GenerationOptions options{.number = kNumber,
                               .order = {.prompt_ids = {1, 2, 3},

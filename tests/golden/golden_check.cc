@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
   CLI::App* media = command("media", "Decoding and scaling of pictures, sounds");
   const auto text_command = [&](const char* name, const char* help) {
     CLI::App* sub = command(name, help);
-    sub->add_option("--tokenizer", tokenizer, "tokenizer.json, or the same packed as .xz")->required();
+    sub->add_option("--tokenizer", tokenizer, "tokenizer.json, or the same packed as .xz")
+        ->required();
     return sub;
   };
   CLI::App* tokenizer_command = text_command("tokenizer", "Text to ids, and the chat template");

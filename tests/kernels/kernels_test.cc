@@ -97,8 +97,8 @@ TEST_F(KernelsTest, ALinearRowDoesNotDependOnItsNeighbours) {
   EXPECT_EQ(Values(together), Values(alone));
 }
 
-// Any cut into chunks, alone or beside a stranger, gives the same bits; and pages full of NaN around
-// the sequence show whoever reads what is masked.
+// Any cut into chunks, alone or beside a stranger, gives the same bits; and pages full of NaN
+// around the sequence show whoever reads what is masked.
 TEST_F(KernelsTest, AttentionDoesNotDependOnChunksOrCompany) {
   constexpr int64_t kPositions = 29;
   const std::vector<PageId> mine{PageId{3}, PageId{9}, PageId{1}, PageId{6}};

@@ -18,8 +18,8 @@ constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 class CheckpointTest : public ::testing::Test {
  protected:
   CheckpointTest() {
-    folder_ = ::testing::TempDir() +
-              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ =
+        ::testing::TempDir() + ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
   }

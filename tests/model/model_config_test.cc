@@ -82,7 +82,8 @@ TEST(KvLayoutTest, SizesOfAPage) {
   // K and V, heads, tokens, head_dim, two bytes.
   EXPECT_EQ(layout.kind(KvKind::kSliding).layer_bytes, 2 * 2 * 16 * 16 * 2);
   EXPECT_EQ(layout.kind(KvKind::kFull).layer_bytes, 2 * 1 * 16 * 32 * 2);
-  EXPECT_EQ(layout.kind(KvKind::kSliding).page_bytes, 5 * layout.kind(KvKind::kSliding).layer_bytes);
+  EXPECT_EQ(layout.kind(KvKind::kSliding).page_bytes,
+            5 * layout.kind(KvKind::kSliding).layer_bytes);
   EXPECT_EQ(layout.index_in_kind(4), 4);
   EXPECT_EQ(layout.index_in_kind(5), 0);
 }

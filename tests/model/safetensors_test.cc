@@ -35,11 +35,10 @@ std::string Entry(const std::string& name, const std::string& dtype, const std::
 }
 
 TEST(SafetensorsTest, ReadsTensorsInAnyOrder) {
-  ASSERT_OK_AND_ASSIGN(const auto tensors,
-                       Parse("{" + Entry("b", "BF16", "[3]", 16, 22) + "," +
-                                 Entry("a", "F32", "[2,2]", 0, 16) +
-                                 ",\"__metadata__\":{\"format\":\"pt\"}}",
-                             22));
+  ASSERT_OK_AND_ASSIGN(const auto tensors, Parse("{" + Entry("b", "BF16", "[3]", 16, 22) + "," +
+                                                     Entry("a", "F32", "[2,2]", 0, 16) +
+                                                     ",\"__metadata__\":{\"format\":\"pt\"}}",
+                                                 22));
   ASSERT_EQ(tensors.size(), 2u);
   EXPECT_EQ(tensors.at("a").Describe(), "float32 [2, 2]");
   EXPECT_EQ(tensors.at("b").bytes[0], 16);
@@ -54,14 +53,15 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(Parse("{" + Entry("a", "F32", "[1]", 0, 8) + "}", 4), Fails(kInvalid, "allowed"));
   EXPECT_THAT(Parse("{" + Entry("a", "U8", "[4]", 4, 0) + "}", 4), Fails(kInvalid, "fit"));
   EXPECT_THAT(Parse("{" + Entry("a", "U8", "[-1]", 0, 0) + "}", 0), Fails(kInvalid, "shape"));
-  EXPECT_THAT(Parse("{" + Entry("a", "U8", "[2]", 0, 2) + "," + Entry("b", "U8", "[2]", 1, 3) + "}",
-                    3),
-              Fails(kInvalid, "overlaps"));
+  EXPECT_THAT(
+      Parse("{" + Entry("a", "U8", "[2]", 0, 2) + "," + Entry("b", "U8", "[2]", 1, 3) + "}", 3),
+      Fails(kInvalid, "overlaps"));
   EXPECT_THAT(Parse("{" + Entry("a", "U8", "[2]", 1, 3) + "}", 3), Fails(kInvalid, "unused"));
-  EXPECT_THAT(Parse("{" + Entry("a", "U8", "[2]", 0, 2) + "}", 3), Fails(kInvalid, "after the last"));
-  EXPECT_THAT(Parse("{" + Entry("a", "U8", "[1]", 0, 1) + "," + Entry("a", "U8", "[1]", 1, 2) + "}",
-                    2),
-              Fails(kInvalid, "twice"));
+  EXPECT_THAT(Parse("{" + Entry("a", "U8", "[2]", 0, 2) + "}", 3),
+              Fails(kInvalid, "after the last"));
+  EXPECT_THAT(
+      Parse("{" + Entry("a", "U8", "[1]", 0, 1) + "," + Entry("a", "U8", "[1]", 1, 2) + "}", 2),
+      Fails(kInvalid, "twice"));
   EXPECT_THAT(Parse("{" + Entry("a", "F32", "[1099511627776,1099511627776,4]", 0, 0) + "}", 0),
               Fails(kInvalid, "fit"));
   EXPECT_THAT(Parse("[]", 0), Fails(kInvalid, "object"));

@@ -46,7 +46,8 @@ TEST(ChunkingTest, RandomPromptsAreCoveredWithoutCuttingAPicture) {
     }
     const int64_t positions = end + 1 + static_cast<int64_t>(random() % 20);
     for (int64_t begin = 0; begin < positions;) {
-      const int64_t next = ChunkEnd(media, positions, begin, 1 + static_cast<int64_t>(random() % 16));
+      const int64_t next =
+          ChunkEnd(media, positions, begin, 1 + static_cast<int64_t>(random() % 16));
       ASSERT_GT(next, begin);
       ASSERT_LE(next, positions);
       for (const MediaSpan& span : media) {

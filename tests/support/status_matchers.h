@@ -30,8 +30,8 @@ MATCHER(IsOk, "is OK") {
 MATCHER_P2(Fails, code, part, "") {
   const absl::Status status = GetStatus(arg);
   *result_listener << status.ToString();
-  return status.code() == code && ::testing::Value(std::string(status.message()),
-                                                   ::testing::HasSubstr(part));
+  return status.code() == code &&
+         ::testing::Value(std::string(status.message()), ::testing::HasSubstr(part));
 }
 
 }  // namespace cleave::testing

@@ -1,5 +1,5 @@
-// Longer than 600 lines: both workers, the wire between them and the gateway that drives them are one
-// machine, whose parts are only understood beside each other.
+// Longer than 600 lines: both workers, the wire between them and the gateway that drives them are
+// one machine, whose parts are only understood beside each other.
 #include "tests/runtime/link/link_simulation.h"
 
 #include <algorithm>
