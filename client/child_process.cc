@@ -70,6 +70,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(std::string name,
     return SystemError("pipe");
   }
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   const pid_t parent = ::getpid();

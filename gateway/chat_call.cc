@@ -93,13 +93,12 @@ ChatCall::ChatCall(const ChatBackend& backend, CallInfo info, ReplySink& sink)
 
 // ---- Up to the generation's start.
 
-void ChatCall::Start(grpc::ByteBuffer request) {
+void ChatCall::Start(const grpc::ByteBuffer& request) {
   absl::StatusOr<AdmissionSlot> slot = backend_.admission->Enter();
   if (!slot.ok()) return End(slot.status());
   slot_ = *std::move(slot);
   backend_.metrics->requests_running.Increment();
-  backend_.tasks->Add(
-      [self = shared_from_this(), bytes = std::move(request)] { self->Run(bytes); });
+  backend_.tasks->Add([self = shared_from_this(), bytes = request] { self->Run(bytes); });
 }
 
 void ChatCall::Run(const grpc::ByteBuffer& bytes) {

@@ -67,8 +67,8 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   // `sink` lives until its OnEnd.
   ChatCall(const ChatBackend& backend, CallInfo info, ReplySink& sink);
 
-  // May end the call before it returns.
-  void Start(grpc::ByteBuffer request);
+  // May end the call before it returns. Keeps a reference to the bytes, not a copy.
+  void Start(const grpc::ByteBuffer& request);
   // The client is gone.
   void Cancel();
 

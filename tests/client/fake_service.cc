@@ -27,9 +27,9 @@ int main(int argc, char** argv) {
       {.address = listen, .message_bytes_max = 1 << 20, .health_names = {}}, {});
   if (!server.ok()) return 1;
   (*server)->SetServing(!mute);
-  do {
+  while (true) {
     shutdown.Wait();
     std::fprintf(stderr, "asked to stop\n");
-  } while (stubborn);
-  return 0;
+    if (!stubborn) return 0;
+  }
 }

@@ -91,7 +91,7 @@ StreamResult GatewayFixture::Stream(const v1::GenerateRequest& request, absl::Du
   return result;
 }
 
-void GatewayFixture::AnswerWith(std::vector<int32_t> ids, cluster::v1::FinishCause finish) {
+void GatewayFixture::AnswerWith(const std::vector<int32_t>& ids, cluster::v1::FinishCause finish) {
   prefill_->attachment.SetScript([this, ids, finish](const cluster::v1::GatewayToPrefill& message) {
     if (!message.has_run()) return;
     const uint64_t request = message.run().request();

@@ -42,7 +42,7 @@ class GatewayFixture : public testing::Test {
 
   // The prefill worker sends the first of `ids`, the decode worker the others one by one; the last
   // ends the answer with `finish`.
-  void AnswerWith(std::vector<int32_t> ids, cluster::v1::FinishCause finish);
+  void AnswerWith(const std::vector<int32_t>& ids, cluster::v1::FinishCause finish);
   std::vector<int32_t> Ids(absl::string_view text) const;
 
   const SmallTokenizer small_;

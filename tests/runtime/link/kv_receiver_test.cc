@@ -328,7 +328,7 @@ TEST_F(KvReceiverTest, FrameWithAWrongHeaderTouchesNoPage) {
     FrameHeader header = Frames(id)[0];
     change(header);
     SendFrame(header);
-    EXPECT_EQ(listener_.failed.back(), std::pair(id, Reason::kKvTransferCorrupt)) << what;
+    EXPECT_EQ(listener_.LastFailure(), std::pair(id, Reason::kKvTransferCorrupt)) << what;
     EXPECT_EQ(Last<Abort>(transport_.messages)->transfer, id) << what;
     EXPECT_TRUE(listener_.pages.empty()) << what;
     tickets_.Forget(id.ticket, Reason::kCancelled);
@@ -342,7 +342,7 @@ TEST_F(KvReceiverTest, FrameThatIsShorterThanItSays) {
   Open();
   Begin(Id(1));
   SendFrame(Frames(Id(1))[0], std::string(23, 'x'));
-  EXPECT_EQ(listener_.failed.back().second, Reason::kKvTransferCorrupt);
+  EXPECT_EQ(listener_.LastFailure().second, Reason::kKvTransferCorrupt);
 }
 
 TEST_F(KvReceiverTest, PageThatComesTwice) {
@@ -350,7 +350,7 @@ TEST_F(KvReceiverTest, PageThatComesTwice) {
   Begin(Id(1));
   SendFrame(Frames(Id(1))[0]);
   SendFrame({Id(1), 1, PoolKind::kFull, 0, 2, 2, 16});
-  EXPECT_EQ(listener_.failed.back().second, Reason::kKvTransferCorrupt);
+  EXPECT_EQ(listener_.LastFailure().second, Reason::kKvTransferCorrupt);
   EXPECT_FALSE(listener_.pages.contains({PoolKind::kFull, 0, 3}));
 }
 
@@ -397,7 +397,7 @@ TEST_F(KvReceiverTest, CommitThatDisagreesIsRefused) {
     change(commit);
     receiver_.OnMessage(commit);
     EXPECT_EQ(Last<CommitReply>(transport_.messages)->reason, Reason::kKvTransferCorrupt) << what;
-    EXPECT_EQ(listener_.failed.back(), std::pair(id, Reason::kKvTransferCorrupt)) << what;
+    EXPECT_EQ(listener_.LastFailure(), std::pair(id, Reason::kKvTransferCorrupt)) << what;
     tickets_.Forget(id.ticket, Reason::kCancelled);
   }
   EXPECT_TRUE(listener_.committed.empty());
@@ -411,7 +411,7 @@ TEST_F(KvReceiverTest, CommitWithPagesMissing) {
   commit.frames = 1;
   commit.bytes = 24;
   receiver_.OnMessage(commit);
-  EXPECT_EQ(listener_.failed.back().second, Reason::kKvTransferCorrupt);
+  EXPECT_EQ(listener_.LastFailure().second, Reason::kKvTransferCorrupt);
 }
 
 TEST_F(KvReceiverTest, SecondCommitIsIgnored) {
@@ -434,7 +434,7 @@ TEST_F(KvReceiverTest, NewerEpochEndsTheOlder) {
   Begin(Id(1, 1));
   SendFrame(Frames(Id(1, 1))[0]);
   Expect(Id(1, 2));
-  EXPECT_EQ(listener_.failed.back(), std::pair(Id(1, 1), Reason::kStaleEpoch));
+  EXPECT_EQ(listener_.LastFailure(), std::pair(Id(1, 1), Reason::kStaleEpoch));
   EXPECT_EQ(Last<Abort>(transport_.messages)->transfer, Id(1, 1));
   SendClaim(Id(1, 2));
   EXPECT_EQ(listener_.reserving.size(), 1u);
@@ -444,7 +444,7 @@ TEST_F(KvReceiverTest, ForgottenTicketEndsTheTransfer) {
   Open();
   Begin(Id(1));
   tickets_.Forget(Ticket{1}, Reason::kCancelled);
-  EXPECT_EQ(listener_.failed.back(), std::pair(Id(1), Reason::kCancelled));
+  EXPECT_EQ(listener_.LastFailure(), std::pair(Id(1), Reason::kCancelled));
   EXPECT_EQ(Last<Abort>(transport_.messages)->reason, Reason::kCancelled);
 }
 
@@ -452,7 +452,7 @@ TEST_F(KvReceiverTest, AbortFromP) {
   Open();
   Begin(Id(1));
   receiver_.OnMessage(Abort{Id(1), Reason::kCancelled, ""});
-  EXPECT_EQ(listener_.failed.back(), std::pair(Id(1), Reason::kCancelled));
+  EXPECT_EQ(listener_.LastFailure(), std::pair(Id(1), Reason::kCancelled));
   EXPECT_EQ(Count<Abort>(transport_.messages), 0);
 }
 
@@ -460,7 +460,7 @@ TEST_F(KvReceiverTest, SessionDeadline) {
   Open();
   Begin(Id(1));
   Pass(absl::Seconds(100), {Id(1)});
-  EXPECT_EQ(listener_.failed.back(), std::pair(Id(1), Reason::kTransferDeadline));
+  EXPECT_EQ(listener_.LastFailure(), std::pair(Id(1), Reason::kTransferDeadline));
   EXPECT_TRUE(receiver_.open());
 }
 
@@ -472,7 +472,7 @@ TEST_F(KvReceiverTest, TransferThatPNoLongerNamesLosesItsLease) {
   Pass(limits_.lease - absl::Milliseconds(100), {});
   EXPECT_TRUE(listener_.failed.empty());
   Pass(absl::Milliseconds(100), {});
-  EXPECT_EQ(listener_.failed.back(), std::pair(Id(1), Reason::kTransferDeadline));
+  EXPECT_EQ(listener_.LastFailure(), std::pair(Id(1), Reason::kTransferDeadline));
 }
 
 TEST_F(KvReceiverTest, KeepalivesNameTheTransfers) {

@@ -127,6 +127,11 @@ class FakeReceiverListener final : public ReceiverListener {
   void OnLinkOpen(Incarnation) override { ++opens; }
   void OnLinkFailed(Incarnation, const absl::Status& why) override { failures.push_back(why); }
 
+  // kUnspecified when none has failed.
+  std::pair<TransferId, Reason> LastFailure() const {
+    return failed.empty() ? std::pair(TransferId{}, Reason::kUnspecified) : failed.back();
+  }
+
   std::unique_ptr<TransferDestination> Destination() {
     return std::make_unique<FakeDestination>(pages);
   }

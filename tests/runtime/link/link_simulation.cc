@@ -436,6 +436,7 @@ CommitPayload World::PayloadOf(TransferId id, int64_t num_positions) {
 // The gateway announces the next attempt to D, then starts it at some P.
 void World::StartAttempt(size_t index) {
   Request& request = requests_[index];
+  if (request.over) return;  // a newer attempt was faster than this repeat
   request.id.epoch = RequestEpoch{static_cast<uint32_t>(request.id.epoch) + 1};
   const TicketExpectation expectation{.plan = MakeTransferPlan(shape_, request.num_positions),
                                       .num_positions = request.num_positions,
