@@ -69,13 +69,16 @@ void PrintTimings(const AskResult& result) {
   const v1::Timings& t = result.summary.timings();
   const double decoded = usage.output_tokens() > 1 ? usage.output_tokens() - 1 : 0;
   const double after_first = t.total_seconds() - t.time_to_first_token_seconds();
+  const std::string exposed = t.has_transfer_exposed_seconds()
+                                  ? absl::StrFormat("%.3f", t.transfer_exposed_seconds())
+                                  : "unknown";
   std::string text = absl::StrFormat(
       "request   %s, %s, seed %u\n"
       "workers   prefill %s, decode %s\n"
       "tokens    %u prompt (%u image, %u audio), %u output; ended by %s\n"
       "first     %.3f s to the first token\n"
       "rate      %.2f tokens/s after the first\n"
-      "phases    queue %.3f, media %.3f, prefill %.3f, grant wait %.3f, transfer exposed %.3f, "
+      "phases    queue %.3f, media %.3f, prefill %.3f, grant wait %.3f, transfer exposed %s, "
       "hand-over %.3f, decode %.3f s\n"
       "total     %.3f s\n",
       result.request_id, result.started.response_id(), result.started.seed(),
@@ -83,8 +86,8 @@ void PrintTimings(const AskResult& result) {
       usage.image_tokens(), usage.audio_tokens(), usage.output_tokens(),
       ReasonWord(result.finished), t.time_to_first_token_seconds(),
       after_first > 0 ? decoded / after_first : 0, t.queue_seconds(), t.media_seconds(),
-      t.prefill_seconds(), t.grant_wait_seconds(), t.transfer_exposed_seconds(),
-      t.handover_seconds(), t.decode_seconds(), t.total_seconds());
+      t.prefill_seconds(), t.grant_wait_seconds(), exposed, t.handover_seconds(),
+      t.decode_seconds(), t.total_seconds());
   std::fputs(text.c_str(), stderr);
 }
 

@@ -112,14 +112,15 @@ class DecodeService::Session final : public StreamHandler<GatewayToDecode> {
 };
 
 grpc::ServerBidiReactor<GatewayToDecode, DecodeToGateway>* DecodeService::Attach(
-    grpc::CallbackServerContext*) {
+    grpc::CallbackServerContext* context) {
   auto sender = std::make_shared<Sender>(kMessagesQueuedMax);
   {
     MutexLock lock(mutex_);
     senders_.insert(sender);
   }
   auto session = std::make_unique<Session>(*this, sender);
-  return new ServerBidiStream<GatewayToDecode, DecodeToGateway>(sender, std::move(session));
+  return new ServerBidiStream<GatewayToDecode, DecodeToGateway>(*context, sender,
+                                                                std::move(session));
 }
 
 void DecodeService::CloseStreams() {

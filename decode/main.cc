@@ -7,7 +7,7 @@
 #include "decode/decode_link.h"
 #include "decode/decode_metrics.h"
 #include "decode/decode_service.h"
-#include "engine/model_flags.h"
+#include "engine/worker_flags.h"
 #include "engine/worker_state.h"
 #include "runtime/base/log.h"
 #include "runtime/base/shutdown_signal.h"
@@ -23,39 +23,23 @@ constexpr int kControlMessageBytesMax = 4 << 20;
 struct Options {
   ModelHostOptions model;
   DecodeEngineOptions engine;
-  std::string listen = "127.0.0.1:7412";
-  std::string metrics = "127.0.0.1:9412";
-  std::string name = "decode";
-  double drain_timeout_seconds = 30;
+  WorkerFlags worker{.listen = "127.0.0.1:7412", .metrics = "127.0.0.1:9412", .name = "decode"};
 };
 
 void AddFlags(CLI::App& app, Options& options) {
   AddModelFlags(app, options.model);
-  app.add_option("--listen", options.listen, "host:port of the gRPC services and the KV link")
-      ->capture_default_str()
-      ->envname("CLEAVE_LISTEN");
-  app.add_option("--metrics", options.metrics, "host:port of GET /metrics")
-      ->capture_default_str()
-      ->envname("CLEAVE_METRICS");
-  app.add_option("--name", options.name, "Name of this worker in logs and status")
-      ->capture_default_str()
-      ->envname("CLEAVE_NAME");
+  AddWorkerFlags(app, options.worker);
   app.add_option("--sequences", options.engine.sequences_max, "Sequences at once")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str()
       ->envname("CLEAVE_SEQUENCES");
-  app.add_option("--drain-timeout", options.drain_timeout_seconds,
-                 "Seconds that running sequences have to finish after SIGTERM")
-      ->check(CLI::Range(0.0, 86400.0))
-      ->capture_default_str()
-      ->envname("CLEAVE_DRAIN_TIMEOUT");
 }
 
 // SIGTERM: take nothing new, let what runs finish, then stop.
 void Drain(const Options& options, const Clock& clock, RpcServer& server, DecodeService& service,
            WorkerService& worker, DecodeLink& link, const DecodeEngine& engine) {
-  Log(Severity::kInfo, "draining", {{"timeout_seconds", options.drain_timeout_seconds}});
-  const absl::Time deadline = clock.Now() + absl::Seconds(options.drain_timeout_seconds);
+  Log(Severity::kInfo, "draining", {{"timeout_seconds", options.worker.drain_timeout_seconds}});
+  const absl::Time deadline = clock.Now() + absl::Seconds(options.worker.drain_timeout_seconds);
   server.SetServing(false);
   service.Drain();
   while (!engine.load().idle() && clock.Now() < deadline) cleave::SleepFor(absl::Milliseconds(20));
@@ -68,7 +52,8 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   const RealClock clock;
   auto registry = std::make_shared<prometheus::Registry>();
   DecodeMetrics metrics(*registry);
-  ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(options.metrics, registry));
+  ASSIGN_OR_RETURN(const auto metrics_server,
+                   MetricsServer::Start(options.worker.metrics, registry));
 
   ModelHostOptions model = options.model;
   model.step_rows_max = model.step_outputs_max = model.step_sequences_max =
@@ -79,7 +64,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   Log(Severity::kInfo, "model_loaded", {{"folder", model.folder}, {"memory", host->MemoryTable()}});
 
   const cluster::v1::WorkerIdentity identity =
-      MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, options.name, *host);
+      MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, options.worker.name, *host);
   DecodeLink link({.identity = MakeLinkIdentity(identity),
                    .incarnation = Incarnation{identity.incarnation()},
                    .shape = host->layout().shape()},
@@ -91,14 +76,14 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   WorkerService worker([&] { return MakeWorkerState(identity, engine.load(), *host, draining); });
   ASSIGN_OR_RETURN(
       const std::unique_ptr<RpcServer> server,
-      RpcServer::Start({.address = options.listen,
+      RpcServer::Start({.address = options.worker.listen,
                         .message_bytes_max =
                             std::max(kControlMessageBytesMax, GrpcLinkServer::MessageBytesMax({})),
                         .health_names = {"cleave.cluster.v1.Decode"}},
                        {&service, &worker, &link.server().service()}));
   server->SetServing(true);
   metrics.ready.Set(1);
-  Log(Severity::kInfo, "ready", {{"name", options.name}, {"port", server->port()}});
+  Log(Severity::kInfo, "ready", {{"name", options.worker.name}, {"port", server->port()}});
 
   shutdown.Wait();
   draining = true;

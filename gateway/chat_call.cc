@@ -41,7 +41,9 @@ v1::Timings ToProto(const GenerationResult& result) {
   timings.set_media_seconds(absl::ToDoubleSeconds(prefill.media));
   timings.set_prefill_seconds(absl::ToDoubleSeconds(prefill.prefill));
   timings.set_grant_wait_seconds(absl::ToDoubleSeconds(prefill.grant_wait));
-  timings.set_transfer_exposed_seconds(absl::ToDoubleSeconds(decode.transfer_exposed));
+  if (result.transfer_exposed) {
+    timings.set_transfer_exposed_seconds(absl::ToDoubleSeconds(*result.transfer_exposed));
+  }
   timings.set_handover_seconds(absl::ToDoubleSeconds(decode.handover));
   timings.set_decode_seconds(absl::ToDoubleSeconds(decode.decode));
   timings.set_time_to_first_token_seconds(

@@ -159,7 +159,7 @@ void GatewayMetrics::CountEnd(const GenerationResult& result) {
   Observe(phase_prefill_seconds, result.prefill_phases.prefill);
   Observe(phase_grant_wait_seconds, result.prefill_phases.grant_wait);
   if (result.output_tokens < 2) return;
-  Observe(phase_transfer_exposed_seconds, result.decode_phases.transfer_exposed);
+  if (result.transfer_exposed) Observe(phase_transfer_exposed_seconds, *result.transfer_exposed);
   Observe(phase_handover_seconds, result.decode_phases.handover);
   Observe(phase_decode_seconds, result.decode_phases.decode);
   Observe(request_tpot_seconds,

@@ -177,6 +177,7 @@ void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
   prefill_holds_ = false;
   LogIfUntyped(route_.prefill->name(), order_, status);
   // With steps there, the KV has arrived, whatever the prefill worker could still learn of it.
+  if (status.ok() && first_token_at_) result_.transfer_exposed = clock_.Now() - *first_token_at_;
   if (status.ok() ? first_token_at_.has_value() : has_steps_ && first_token_at_) return;
   End(status.ok() ? InvariantError("the prefill worker ended without a first token")
                   : WithRequestField(WorkerError(status), order_.media),

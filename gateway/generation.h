@@ -35,6 +35,8 @@ struct GenerationResult {
   PrefillPhases prefill_phases;  // zero before the first token
   DecodePhases decode_phases;    // decode is measured here when the worker did not tell
   std::optional<absl::Duration> time_to_first_token;
+  // From the first token until the prefill worker said that the KV had arrived.
+  std::optional<absl::Duration> transfer_exposed;
   absl::Duration total;
 };
 

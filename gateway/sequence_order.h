@@ -57,7 +57,7 @@ struct PrefillPhases {
 
 // The same on the decode worker.
 struct DecodePhases {
-  absl::Duration transfer_exposed, handover, decode;
+  absl::Duration handover, decode;
 };
 
 }  // namespace cleave

@@ -59,8 +59,7 @@ PrefillPhases FromProto(const cluster::v1::PrefillTimings& timings) {
 }
 
 DecodePhases FromProto(const cluster::v1::DecodeTimings& timings) {
-  return {.transfer_exposed = absl::Seconds(timings.transfer_exposed_seconds()),
-          .handover = absl::Seconds(timings.handover_seconds()),
+  return {.handover = absl::Seconds(timings.handover_seconds()),
           .decode = absl::Seconds(timings.decode_seconds())};
 }
 

@@ -22,7 +22,7 @@ KvLayerView KvMemory::LayerView(int layer, const ModelConfig& config,
   const KvKind kind = config.layers[static_cast<size_t>(layer)].kind;
   const KvLayout::Kind& shape = layout_.kind(kind);
   return {.data = pool(kind).data(),
-          .device = weights.key_norm.view().device,
+          .device = pool(kind).device(),
           .dtype = layout_.dtype(),
           .kind = kind,
           .page_bytes = shape.page_bytes,

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "engine/model_flags.h"
+#include "engine/worker_flags.h"
 #include "engine/worker_state.h"
 #include "prefill/prefill_link.h"
 #include "prefill/prefill_metrics.h"
@@ -29,24 +29,13 @@ struct Options {
   ModelHostOptions model;
   PrefillEngineOptions engine;
   MediaLimits media;
-  std::string listen = "127.0.0.1:7411";
-  std::string metrics = "127.0.0.1:9411";
-  std::string name = "prefill";
+  WorkerFlags worker{.listen = "127.0.0.1:7411", .metrics = "127.0.0.1:9411", .name = "prefill"};
   int64_t media_store_mib = 512;
-  double drain_timeout_seconds = 30;
 };
 
 void AddFlags(CLI::App& app, Options& options) {
   AddModelFlags(app, options.model);
-  app.add_option("--listen", options.listen, "host:port of the gRPC services")
-      ->capture_default_str()
-      ->envname("CLEAVE_LISTEN");
-  app.add_option("--metrics", options.metrics, "host:port of GET /metrics")
-      ->capture_default_str()
-      ->envname("CLEAVE_METRICS");
-  app.add_option("--name", options.name, "Name of this worker in logs and status")
-      ->capture_default_str()
-      ->envname("CLEAVE_NAME");
+  AddWorkerFlags(app, options.worker);
   app.add_option("--chunk-tokens", options.engine.chunk_tokens,
                  "Rows that a step aims at; a picture is never cut, so a chunk may be longer")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
@@ -65,18 +54,13 @@ void AddFlags(CLI::App& app, Options& options) {
       ->check(CLI::Range(int64_t{1}, kAudioSecondsHardMax))
       ->capture_default_str()
       ->envname("CLEAVE_AUDIO_SECONDS");
-  app.add_option("--drain-timeout", options.drain_timeout_seconds,
-                 "Seconds that requests in work have to finish after SIGTERM")
-      ->check(CLI::Range(0.0, 86400.0))
-      ->capture_default_str()
-      ->envname("CLEAVE_DRAIN_TIMEOUT");
 }
 
 // SIGTERM: take nothing new, let what runs finish, then stop.
 void Drain(const Options& options, const Clock& clock, RpcServer& server, PrefillService& service,
            WorkerService& worker, const PrefillEngine& engine) {
-  Log(Severity::kInfo, "draining", {{"timeout_seconds", options.drain_timeout_seconds}});
-  const absl::Time deadline = clock.Now() + absl::Seconds(options.drain_timeout_seconds);
+  Log(Severity::kInfo, "draining", {{"timeout_seconds", options.worker.drain_timeout_seconds}});
+  const absl::Time deadline = clock.Now() + absl::Seconds(options.worker.drain_timeout_seconds);
   server.SetServing(false);
   service.Drain();
   while (!engine.load().idle() && clock.Now() < deadline) cleave::SleepFor(absl::Milliseconds(20));
@@ -101,7 +85,8 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   const RealClock clock;
   auto registry = std::make_shared<prometheus::Registry>();
   PrefillMetrics metrics(*registry);
-  ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(options.metrics, registry));
+  ASSIGN_OR_RETURN(const auto metrics_server,
+                   MetricsServer::Start(options.worker.metrics, registry));
 
   ModelHostOptions model = options.model;
   model.step_rows_max = std::max(options.engine.chunk_tokens, kPictureTokensMax);
@@ -111,7 +96,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   Log(Severity::kInfo, "model_loaded", {{"folder", model.folder}, {"memory", host->MemoryTable()}});
 
   const cluster::v1::WorkerIdentity identity =
-      MakeWorkerIdentity(cluster::v1::WORKER_ROLE_PREFILL, options.name, *host);
+      MakeWorkerIdentity(cluster::v1::WORKER_ROLE_PREFILL, options.worker.name, *host);
   PrefillLink link({.identity = MakeLinkIdentity(identity),
                     .incarnation = Incarnation{identity.incarnation()},
                     .shape = host->layout().shape(),
@@ -128,13 +113,13 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   std::atomic<bool> draining{false};
   WorkerService worker([&] { return MakeWorkerState(identity, engine.load(), *host, draining); });
   ASSIGN_OR_RETURN(const std::unique_ptr<RpcServer> server,
-                   RpcServer::Start({.address = options.listen,
+                   RpcServer::Start({.address = options.worker.listen,
                                      .message_bytes_max = kControlMessageBytesMax,
                                      .health_names = {"cleave.cluster.v1.Prefill"}},
                                     {&service, &worker}));
   server->SetServing(true);
   metrics.ready.Set(1);
-  Log(Severity::kInfo, "ready", {{"name", options.name}, {"port", server->port()}});
+  Log(Severity::kInfo, "ready", {{"name", options.worker.name}, {"port", server->port()}});
 
   shutdown.Wait();
   draining = true;

@@ -79,7 +79,7 @@ void PrefillEngine::Run() {
     }
     ExpireDeadlines();
     works_.remove_if([](const Work& work) { return work.ended && !work.begun; });
-    if (stopping_ && works_.empty()) return;
+    if (stopping_ && works_.empty() && !PagesPinned()) return;
     Step();
     PublishLoad();
   }
@@ -381,6 +381,11 @@ absl::Duration PrefillEngine::WaitTime() const {
   // A prompt that waits for pages goes on when another has given its own back, which is an event; a
   // prompt that nothing stands before was started by the last step.
   return next - clock_.Now();
+}
+
+bool PrefillEngine::PagesPinned() const {
+  const KvPools pools = host_.pools();
+  return pools.full.num_quarantined() + pools.sliding.num_quarantined() > 0;
 }
 
 void PrefillEngine::PublishLoad() {

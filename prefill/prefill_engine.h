@@ -120,6 +120,8 @@ class PrefillEngine {
   void ExpireDeadlines();
   absl::Duration WaitTime() const;
   Work* Find(TransferId transfer);
+  // A release may come behind the end of its transfer.
+  bool PagesPinned() const;
   void PublishLoad();
 
   ModelHost& host_;

@@ -180,14 +180,15 @@ class PrefillService::Session final : public StreamHandler<GatewayToPrefill> {
 };
 
 grpc::ServerBidiReactor<GatewayToPrefill, PrefillToGateway>* PrefillService::Attach(
-    grpc::CallbackServerContext*) {
+    grpc::CallbackServerContext* context) {
   auto sender = std::make_shared<Sender>(kMessagesQueuedMax);
   {
     MutexLock lock(mutex_);
     senders_.insert(sender);
   }
   auto session = std::make_unique<Session>(*this, sender);
-  return new ServerBidiStream<GatewayToPrefill, PrefillToGateway>(sender, std::move(session));
+  return new ServerBidiStream<GatewayToPrefill, PrefillToGateway>(*context, sender,
+                                                                  std::move(session));
 }
 
 grpc::ServerReadReactor<MediaPiece>* PrefillService::PutMedia(grpc::CallbackServerContext*,

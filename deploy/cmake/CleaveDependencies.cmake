@@ -20,21 +20,31 @@ _archive(absl_base libabsl_base.a)
 get_filename_component(archive_dir ${absl_base} DIRECTORY)
 file(GLOB absl_archives ${archive_dir}/libabsl_*.a)
 list(FILTER absl_archives EXCLUDE REGEX "libabsl_flags|_test|benchmark")
+list(JOIN absl_archives "," absl_group)
 add_library(third_party::absl INTERFACE IMPORTED)
 target_link_libraries(third_party::absl INTERFACE
-  -Wl,--start-group ${absl_archives} -Wl,--end-group Threads::Threads rt)
+  "$<LINK_GROUP:RESCAN,${absl_group}>" Threads::Threads rt)
 
-_archive(protobuf libprotobuf.a)
-add_library(third_party::protobuf INTERFACE IMPORTED)
-target_link_libraries(third_party::protobuf INTERFACE ${protobuf} z third_party::absl)
-
-foreach(name grpc++_reflection grpc++ grpc address_sorting re2 upb cares z gpr ssl crypto)
+# third_party::NAME is the archive libNAME.a, linked before what it needs.
+function(_static_library name)
   _archive(path lib${name}.a)
-  list(APPEND grpc_archives ${path})
-endforeach()
-add_library(third_party::grpc INTERFACE IMPORTED)
-target_link_libraries(third_party::grpc INTERFACE
-  ${grpc_archives} third_party::protobuf third_party::absl dl Threads::Threads)
+  add_library(third_party::${name} STATIC IMPORTED GLOBAL)
+  set_target_properties(third_party::${name} PROPERTIES
+    IMPORTED_LOCATION ${path} INTERFACE_LINK_LIBRARIES "${ARGN}")
+endfunction()
+
+_static_library(protobuf z third_party::absl)
+_static_library(crypto dl Threads::Threads)
+_static_library(ssl third_party::crypto)
+_static_library(gpr third_party::absl)
+_static_library(upb)
+_static_library(re2 Threads::Threads)
+_static_library(cares)
+_static_library(address_sorting third_party::gpr)
+_static_library(grpc third_party::address_sorting third_party::re2 third_party::upb
+  third_party::cares third_party::ssl third_party::gpr z third_party::absl)
+_static_library(grpc++ third_party::grpc third_party::protobuf)
+_static_library(grpc++_reflection third_party::grpc++)
 
 find_program(PROTOC protoc REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
@@ -51,9 +61,6 @@ target_link_libraries(third_party::prometheus INTERFACE prometheus-cpp::pull)
 
 add_library(third_party::xxhash INTERFACE IMPORTED)
 target_link_libraries(third_party::xxhash INTERFACE xxhash)
-_archive(crypto libcrypto.a)
-add_library(third_party::crypto INTERFACE IMPORTED)
-target_link_libraries(third_party::crypto INTERFACE ${crypto} dl Threads::Threads)
 
 # Header-only: RapidJSON (keeps the spelling of numbers and the order of keys), CLI11 (flags).
 find_path(RAPIDJSON_INCLUDE rapidjson/document.h REQUIRED)

@@ -87,7 +87,6 @@ JsonValue JsonDocument::root() const {
 bool JsonValue::IsObject() const { return AsNode(node_).IsObject(); }
 bool JsonValue::IsArray() const { return AsNode(node_).IsArray(); }
 bool JsonValue::IsString() const { return AsNode(node_).IsString(); }
-bool JsonValue::IsNumber() const { return AsNode(node_).IsNumber(); }
 bool JsonValue::IsNull() const { return AsNode(node_).IsNull(); }
 
 bool JsonValue::Has(absl::string_view key) const {
@@ -122,7 +121,7 @@ absl::StatusOr<int64_t> JsonValue::Int(absl::string_view key, IntRange range) co
 
 absl::StatusOr<double> JsonValue::Double(absl::string_view key) const {
   ASSIGN_OR_RETURN(const JsonValue member, Member(key));
-  if (!member.IsNumber()) return member.WrongType("a number");
+  if (!AsNode(member.node_).IsNumber()) return member.WrongType("a number");
   return AsNode(member.node_).GetDouble();
 }
 

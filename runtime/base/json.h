@@ -31,7 +31,6 @@ class JsonValue {
   bool IsObject() const;
   bool IsArray() const;
   bool IsString() const;
-  bool IsNumber() const;
   bool IsNull() const;
   // Present and not null: the reference's writers use null for "not used".
   bool Has(absl::string_view key) const;

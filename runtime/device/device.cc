@@ -22,11 +22,13 @@ Buffer::~Buffer() {
   if (data_ != nullptr) device_->FreeBytes(data_, bytes_);
 }
 
+DeviceId Buffer::device() const { return device_ == nullptr ? DeviceId{} : device_->id(); }
+
 TensorView Buffer::View(DType dtype, int64_t rows, int64_t cols) const {
   CHECK(static_cast<size_t>(rows * cols) * DTypeBytes(dtype) <= bytes_);
   return {.data = data_,
           .dtype = dtype,
-          .device = device_ == nullptr ? DeviceId{} : device_->id(),
+          .device = device(),
           .rows = rows,
           .cols = cols,
           .row_stride = cols};

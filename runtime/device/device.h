@@ -23,6 +23,7 @@ class Buffer {
 
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+  DeviceId device() const;  // the host for an empty buffer
   // The buffer as a [rows, cols] matrix; it must be large enough.
   TensorView View(DType dtype, int64_t rows, int64_t cols) const;
 

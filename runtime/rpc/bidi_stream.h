@@ -6,6 +6,7 @@
 #pragma once
 
 #include <grpcpp/client_context.h>
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/client_callback.h>
 #include <grpcpp/support/server_callback.h>
 
@@ -122,12 +123,14 @@ class StreamHandler {
 template <typename In, typename Out>
 class ServerBidiStream final : public grpc::ServerBidiReactor<In, Out> {
  public:
-  ServerBidiStream(std::shared_ptr<StreamSender<Out>> sender,
+  // `context` is the call's, which outlives this.
+  ServerBidiStream(grpc::CallbackServerContext& context, std::shared_ptr<StreamSender<Out>> sender,
                    std::unique_ptr<StreamHandler<In>> handler)
       : sender_(std::move(sender)), handler_(std::move(handler)) {
     sender_->Bind({.write = [this](const Out* message) { this->StartWrite(message); },
                    .finish = [this] { FinishOnce(grpc::Status::OK); },
-                   .cancel = [this] { FinishOnce(SlowReader()); }});
+                   // Comes back as OnCancel, once no write is in the way.
+                   .cancel = [&context] { context.TryCancel(); }});
     this->StartRead(&incoming_);
   }
 
@@ -153,9 +156,6 @@ class ServerBidiStream final : public grpc::ServerBidiReactor<In, Out> {
   }
   void FinishOnce(const grpc::Status& status) {
     if (!finished_.exchange(true)) this->Finish(status);
-  }
-  static grpc::Status SlowReader() {
-    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the peer reads too slowly");
   }
 
   std::shared_ptr<StreamSender<Out>> sender_;

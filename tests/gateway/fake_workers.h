@@ -51,13 +51,13 @@ class FakeAttachment {
     }
     if (sender != nullptr) sender->Send(std::move(message));
   }
-  grpc::ServerBidiReactor<In, Out>* Attach() {
+  grpc::ServerBidiReactor<In, Out>* Attach(grpc::CallbackServerContext& context) {
     auto sender = std::make_shared<StreamSender<Out>>(1024);
     {
       MutexLock lock(mutex_);
       sender_ = sender;
     }
-    return new ServerBidiStream<In, Out>(sender, std::make_unique<Handler>(*this));
+    return new ServerBidiStream<In, Out>(context, sender, std::make_unique<Handler>(*this));
   }
   std::vector<In> received() const {
     MutexLock lock(mutex_);
@@ -110,8 +110,8 @@ class FakeDecodeWorker final : public cluster::v1::Decode::CallbackService {
 
  private:
   grpc::ServerBidiReactor<cluster::v1::GatewayToDecode, cluster::v1::DecodeToGateway>* Attach(
-      grpc::CallbackServerContext*) override {
-    return attachment.Attach();
+      grpc::CallbackServerContext* context) override {
+    return attachment.Attach(*context);
   }
 
   int port_ = 0;
@@ -142,8 +142,8 @@ class FakePrefillWorker final : public cluster::v1::Prefill::CallbackService {
  private:
   class MediaReader;
   grpc::ServerBidiReactor<cluster::v1::GatewayToPrefill, cluster::v1::PrefillToGateway>* Attach(
-      grpc::CallbackServerContext*) override {
-    return attachment.Attach();
+      grpc::CallbackServerContext* context) override {
+    return attachment.Attach(*context);
   }
   grpc::ServerReadReactor<cluster::v1::MediaPiece>* PutMedia(
       grpc::CallbackServerContext*, cluster::v1::PutMediaResponse*) override;

@@ -160,6 +160,7 @@ TEST_F(GenerationTest, GoesItsWay) {
   EXPECT_EQ(prefill_->address, "d:1");
   clock_.Advance(absl::Seconds(2));
   First(10);
+  clock_.Advance(absl::Seconds(3));
   generation_->OnPrefillEnded(1, absl::OkStatus());
   Step(1, {11, 12});
   Step(3, {13}, FinishCause::kStopId);
@@ -169,6 +170,7 @@ TEST_F(GenerationTest, GoesItsWay) {
   EXPECT_EQ(End().cause, FinishCause::kStopId);
   EXPECT_EQ(End().output_tokens, 4);
   EXPECT_EQ(End().time_to_first_token, absl::Seconds(2));
+  EXPECT_EQ(End().transfer_exposed, absl::Seconds(3));
   EXPECT_EQ(End().prefill_phases.queue, absl::Seconds(1));
   EXPECT_EQ(decode_->cancels + prefill_->cancels, 0);
   EXPECT_EQ(decode_->events, nullptr) << "a finished request is let go of";

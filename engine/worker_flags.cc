@@ -1,4 +1,4 @@
-#include "engine/model_flags.h"
+#include "engine/worker_flags.h"
 
 #include <map>
 #include <string>
@@ -43,7 +43,25 @@ void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
       ->capture_default_str()
       ->envname("CLEAVE_CONTEXT_TOKENS");
   app.add_flag("--poison-free-pages", options.poison_free_pages,
-               "Fill freed KV pages with NaN, so that a wrong read shows (for tests)");
+               "Fill freed KV pages with NaN, so that a wrong read shows (for tests)")
+      ->envname("CLEAVE_POISON_FREE_PAGES");
+}
+
+void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
+  app.add_option("--listen", flags.listen, "host:port of the gRPC services")
+      ->capture_default_str()
+      ->envname("CLEAVE_LISTEN");
+  app.add_option("--metrics", flags.metrics, "host:port of GET /metrics")
+      ->capture_default_str()
+      ->envname("CLEAVE_METRICS");
+  app.add_option("--name", flags.name, "Name of this worker in logs and status")
+      ->capture_default_str()
+      ->envname("CLEAVE_NAME");
+  app.add_option("--drain-timeout", flags.drain_timeout_seconds,
+                 "Seconds that requests in work have to finish after SIGTERM")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str()
+      ->envname("CLEAVE_DRAIN_TIMEOUT");
 }
 
 }  // namespace cleave

@@ -1,0 +1,26 @@
+// The flags that both workers have.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "engine/model_host.h"
+
+namespace cleave {
+
+// Every flag has a twin in the environment: --kv-memory-mib is CLEAVE_KV_MEMORY_MIB.
+
+// What to load, and how much memory to give it.
+void AddModelFlags(CLI::App& app, ModelHostOptions& options);
+
+struct WorkerFlags {
+  std::string listen;   // host:port of the gRPC services
+  std::string metrics;  // host:port of GET /metrics
+  std::string name;     // in logs and status
+  double drain_timeout_seconds = 30;
+};
+
+// Where the worker is, and how it stops. What `flags` holds are the defaults.
+void AddWorkerFlags(CLI::App& app, WorkerFlags& flags);
+
+}  // namespace cleave
