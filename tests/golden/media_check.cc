@@ -31,6 +31,16 @@
 namespace cleave::golden {
 namespace {
 
+// What the format allows, not what a server should: the data may hold anything.
+constexpr MediaLimits kLimits{.image_bytes_max = int64_t{1} << 30,
+                              .image_side_max = 65'535,
+                              .image_pixels_max = int64_t{1} << 28,
+                              .audio_bytes_max = int64_t{1} << 30,
+                              .audio_seconds_max = kAudioSecondsHardMax,
+                              .audio_channels_max = 64,
+                              .audio_rate_min = 1,
+                              .audio_rate_max = 768'000};
+
 // The README's bounds on resized pixels.
 constexpr double kBeyondOneLevelMax = 0.001;  // part of the values
 constexpr double kLevelsMax = 2;
@@ -144,7 +154,7 @@ absl::Status CheckBudget(const std::string& name, absl::string_view file, const 
 
   ASSIGN_OR_RETURN(const TargetImageSize size,
                    ComputeTargetImageSize(info.height, info.width, budget));
-  ASSIGN_OR_RETURN(const ImageTiles tiles, PrepareImage(file, budget, MediaLimits()));
+  ASSIGN_OR_RETURN(const ImageTiles tiles, PrepareImage(file, budget, kLimits));
   report.Exact(absl::StrCat(budget, " size and tokens"),
                size.height == height && size.width == width && size.tokens == tokens &&
                    tiles.rows == size.rows && tiles.columns == size.columns &&
@@ -179,8 +189,8 @@ absl::Status CheckPicture(const std::string& name, const std::string& path,
   ASSIGN_OR_RETURN(const std::string file, ReadFile(path));
   ASSIGN_OR_RETURN(const std::vector<int> size, Ints(expected, "rgb_size"));
   ASSIGN_OR_RETURN(const std::string rgb_sha256, expected.String("rgb_sha256"));
-  ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(file, MediaLimits()));
-  ASSIGN_OR_RETURN(const RgbImage image, DecodeImage(file, MediaLimits()));
+  ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(file, kLimits));
+  ASSIGN_OR_RETURN(const RgbImage image, DecodeImage(file, kLimits));
   if (size.size() != 2) return absl::InvalidArgumentError("rgb_size");
   report.Exact("decoded size", info.width == size[0] && info.height == size[1],
                absl::StrCat(info.width, " x ", info.height));
@@ -209,7 +219,7 @@ absl::Status CheckPictures(const std::string& folder, const JsonValue& pictures,
     const std::string path = absl::StrCat(folder, "/", file_name);
     if (NotReadYet(file_name, mode)) {
       ASSIGN_OR_RETURN(const std::string file, ReadFile(path));
-      const absl::Status status = ProbeImage(file, MediaLimits()).status();
+      const absl::Status status = ProbeImage(file, kLimits).status();
       if (GetReason(status) == Reason::kMediaUnsupported) {
         report.Note(absl::StrCat("picture ", name, " is not read yet: ", status.message()));
         continue;
@@ -235,8 +245,8 @@ absl::Status CheckSound(const std::string& name, const std::string& path, const 
   ASSIGN_OR_RETURN(const std::string sha256, expected.String("sha256"));
   ASSIGN_OR_RETURN(const std::vector<int> stored_frames, Ints(expected, "stored_frames"));
   ASSIGN_OR_RETURN(const StoredTensor* tensor, Stored(stored, name));
-  ASSIGN_OR_RETURN(const AudioInfo info, ProbeAudio(file, MediaLimits()));
-  ASSIGN_OR_RETURN(const AudioFrames audio, PrepareAudio(file, MediaLimits()));
+  ASSIGN_OR_RETURN(const AudioInfo info, ProbeAudio(file, kLimits));
+  ASSIGN_OR_RETURN(const AudioFrames audio, PrepareAudio(file, kLimits));
   report.Exact("samples and tokens",
                info.samples == samples && info.tokens == tokens && audio.count() == tokens,
                absl::StrCat(info.samples, " samples, ", info.tokens, " tokens"));
