@@ -177,6 +177,16 @@ absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
   if (!extended.ok()) {
     return LinkError(Reason::kKvCacheFull, "no pages for the prompt", kRetryAfter);
   }
+  // A page for each of the others to grow into, so that a newcomer does not end an older answer.
+  const int64_t others = std::count_if(sequences_.begin(), sequences_.end(), [](const Sequence& s) {
+    return s.phase == Phase::kReceiving || s.phase == Phase::kRunning;
+  });
+  const KvPools pools = host_.pools();
+  if (std::min(pools.full.num_free(), pools.sliding.num_free()) < others) {
+    sequence.table.Release();
+    return LinkError(Reason::kKvCacheFull, "no pages for the prompt and those that run",
+                     kRetryAfter);
+  }
   const auto copy = [](absl::Span<const PageId> pages) {
     return std::vector<PageId>(pages.begin(), pages.end());
   };
@@ -195,9 +205,16 @@ void DecodeEngine::Handle(Committed& committed) {
   if (sequence == nullptr) return;
   Unpin(*sequence);
   if (sequence->phase != Phase::kReceiving) return;  // cancelled meanwhile
+  const int32_t first_token = committed.payload.first_tokens.front().token;
+  if (first_token < 0 || first_token >= host_.config().vocabulary_size) {
+    EndWithError(*sequence, LinkError(Reason::kKvTransferCorrupt,
+                                      absl::StrCat("the first token is ", first_token, " of ",
+                                                   host_.config().vocabulary_size)));
+    return;
+  }
   metrics_.kvlink_bytes_total.Increment(static_cast<double>(
       MakeTransferPlan(shape_, sequence->job.request.num_positions()).total_bytes));
-  sequence->output.push_back(committed.payload.first_tokens.front().token);
+  sequence->output.push_back(first_token);
   sequence->committed = committed.at;
   sequence->phase = Phase::kRunning;
   --load_.requests_waiting;
@@ -212,11 +229,13 @@ void DecodeEngine::Handle(const Failed& failed) {
   Sequence* sequence = Find(failed.transfer);
   if (sequence == nullptr) return;
   Unpin(*sequence);
-  metrics_.kvlink_failures_total.Increment();
-  Log(Severity::kWarning, "transfer_failed",
-      {{"request", sequence->job.request.request_id},
-       {"reason", std::string(ReasonName(GetReason(failed.status)))},
-       {"message", std::string(failed.status.message())}});
+  if (GetReason(failed.status) != Reason::kCancelled) {  // an answer of one token needs no transfer
+    metrics_.kvlink_failures_total.Increment();
+    Log(Severity::kWarning, "transfer_failed",
+        {{"request", sequence->job.request.request_id},
+         {"reason", std::string(ReasonName(GetReason(failed.status)))},
+         {"message", std::string(failed.status.message())}});
+  }
   if (sequence->phase != Phase::kReceiving) return;
   sequence->table.Release();
   sequence->phase = Phase::kAnnounced;

@@ -12,6 +12,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/shutdown_signal.h"
 #include "runtime/base/status.h"
+#include "runtime/rpc/grpc_lifetime.h"
 #include "runtime/rpc/server.h"
 #include "runtime/rpc/worker_service.h"
 
@@ -100,6 +101,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
 
 int main(int argc, char** argv) {
   cleave::ShutdownSignal shutdown;
+  const cleave::GrpcLifetime grpc;
   cleave::Options options;
   CLI::App app("Cleave's decode worker: receives KV from prefill workers and generates.");
   cleave::AddFlags(app, options);

@@ -15,6 +15,7 @@
 #include "runtime/base/shutdown_signal.h"
 #include "runtime/base/status.h"
 #include "runtime/link/link_error.h"
+#include "runtime/rpc/grpc_lifetime.h"
 #include "runtime/rpc/server.h"
 #include "runtime/rpc/worker_service.h"
 
@@ -58,12 +59,13 @@ void AddFlags(CLI::App& app, Options& options) {
 
 // SIGTERM: take nothing new, let what runs finish, then stop.
 void Drain(const Options& options, const Clock& clock, RpcServer& server, PrefillService& service,
-           WorkerService& worker, const PrefillEngine& engine) {
+           WorkerService& worker, const MediaPreparer& preparer, const PrefillEngine& engine) {
   Log(Severity::kInfo, "draining", {{"timeout_seconds", options.worker.drain_timeout_seconds}});
   const absl::Time deadline = clock.Now() + absl::Seconds(options.worker.drain_timeout_seconds);
   server.SetServing(false);
   service.Drain();
-  while (!engine.load().idle() && clock.Now() < deadline) cleave::SleepFor(absl::Milliseconds(20));
+  const auto idle = [&] { return preparer.idle() && engine.load().idle(); };  // in a job's order
+  while (!idle() && clock.Now() < deadline) cleave::SleepFor(absl::Milliseconds(20));
   service.CloseStreams();
   worker.CloseStreams();
 }
@@ -124,7 +126,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   shutdown.Wait();
   draining = true;
   metrics.ready.Set(0);
-  Drain(options, clock, *server, service, worker, engine);
+  Drain(options, clock, *server, service, worker, preparer, engine);
   server->Shutdown(absl::Seconds(1));
   link.client().Shutdown();
   Log(Severity::kInfo, "stopped");
@@ -136,6 +138,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
 
 int main(int argc, char** argv) {
   cleave::ShutdownSignal shutdown;
+  const cleave::GrpcLifetime grpc;
   cleave::Options options;
   CLI::App app("Cleave's prefill worker: computes prompts and hands them to decode workers.");
   cleave::AddFlags(app, options);

@@ -5,9 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
+#include "runtime/link/link_error.h"
 
 namespace cleave {
 namespace {
+
+constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 
 absl::StatusOr<PreparedMedia> Decode(const MediaSpan& span, absl::string_view file,
                                      const MediaLimits& limits) {
@@ -44,15 +47,35 @@ MediaPreparer::~MediaPreparer() {
   thread_.join();
 }
 
-bool MediaPreparer::Submit(PrefillJob&& job) {
-  if (!job.request.media.empty()) {
-    Item item{.job = std::move(job)};
-    if (inbox_.Push(std::move(item))) return true;
-    job = std::move(item.job);
-    return false;
+absl::Status MediaPreparer::Submit(PrefillJob job) {
+  if (job.request.media.empty()) {
+    done_(std::move(job), absl::OkStatus());
+    return absl::OkStatus();
   }
-  done_(std::move(job), absl::OkStatus());
-  return true;
+  ASSIGN_OR_RETURN(std::vector<File> files, Fetch(job.request));
+  ++jobs_;
+  if (inbox_.Push(Item{.job = std::move(job), .files = std::move(files)})) {
+    return absl::OkStatus();
+  }
+  --jobs_;
+  return LinkError(Reason::kQueueFull, "too many requests with media wait", kRetryAfter);
+}
+
+absl::StatusOr<std::vector<MediaPreparer::File>> MediaPreparer::Fetch(
+    const SequenceRequest& request) {
+  std::vector<File> files;
+  for (size_t i = 0; i < request.media.size(); ++i) {
+    files.push_back(store_.Get(request.media[i].content_hash));
+    if (files.back() != nullptr) continue;
+    return MakeError(absl::StatusCode::kFailedPrecondition,
+                     absl::StrCat("media[", i, "] was not brought, or has left the store"),
+                     {.reason = Reason::kMediaNotUploaded,
+                      .field = absl::StrCat("media[", i, "]"),
+                      .limit = "",
+                      .actual = "",
+                      .retry_after = std::nullopt});
+  }
+  return files;
 }
 
 void MediaPreparer::After(std::function<void()> action) {
@@ -65,33 +88,24 @@ void MediaPreparer::Run() {
   while (!closed) {
     closed = inbox_.closed();
     inbox_.TakeAll(items, absl::InfiniteDuration());
-    for (auto& [job, action] : items) {
+    for (auto& [job, files, action] : items) {
       if (action) {
         action();
         continue;
       }
       const absl::Time begin = clock_.Now();
-      const absl::Status status = Prepare(job);
+      const absl::Status status = Prepare(job, files);
+      files.clear();
       job.media_time = clock_.Now() - begin;
       done_(std::move(job), status);
+      --jobs_;
     }
   }
 }
 
-absl::Status MediaPreparer::Prepare(PrefillJob& job) {
-  for (size_t i = 0; i < job.request.media.size(); ++i) {
-    const MediaSpan& span = job.request.media[i];
-    const std::shared_ptr<const std::string> file = store_.Get(span.content_hash);
-    if (file == nullptr) {
-      return MakeError(absl::StatusCode::kFailedPrecondition,
-                       absl::StrCat("media[", i, "] was not brought, or has left the store"),
-                       {.reason = Reason::kMediaNotUploaded,
-                        .field = absl::StrCat("media[", i, "]"),
-                        .limit = "",
-                        .actual = "",
-                        .retry_after = std::nullopt});
-    }
-    absl::StatusOr<PreparedMedia> media = Decode(span, *file, limits_);
+absl::Status MediaPreparer::Prepare(PrefillJob& job, absl::Span<const File> files) {
+  for (size_t i = 0; i < files.size(); ++i) {
+    absl::StatusOr<PreparedMedia> media = Decode(job.request.media[i], *files[i], limits_);
     if (!media.ok()) return PrefixField(media.status(), absl::StrCat("media[", i, "]"));
     job.media.push_back(*std::move(media));
   }

@@ -79,16 +79,21 @@ void PrefillEngine::Run() {
     }
     ExpireDeadlines();
     works_.remove_if([](const Work& work) { return work.ended && !work.begun; });
-    if (stopping_ && works_.empty() && !PagesPinned()) return;
+    if (stopping_ && works_.empty()) return;
     Step();
     PublishLoad();
   }
 }
 
 void PrefillEngine::Handle(PrefillJob& job) {
+  const bool repeated = Find(job.transfer) != nullptr;
   Work& work = works_.emplace_back(std::move(job), host_.pools());
   work.plan = MakeTransferPlan(shape_, work.job.request.num_positions());
-  if (stopping_) End(work, LinkError(Reason::kDraining, "the worker stops"));
+  if (stopping_) {
+    End(work, LinkError(Reason::kDraining, "the worker stops"));
+  } else if (repeated) {
+    End(work, LinkError(Reason::kStaleEpoch, "this ticket and epoch are being computed already"));
+  }
 }
 
 void PrefillEngine::Handle(const CancelJob& cancel) {
@@ -112,21 +117,31 @@ void PrefillEngine::Handle(const Granted& granted) {
   metrics_.kvlink_grant_wait_seconds.Observe(absl::ToDoubleSeconds(work->granted - work->started));
 }
 
-// The link has given all memory of the transfer back.
 void PrefillEngine::Handle(const Finished& finished) {
   Work* work = Find(finished.transfer);
   if (work == nullptr) return;
   if (!work->ended) {
     Report(*work, finished.status, finished.status.ok() ? work->plan.total_bytes : 0);
   }
-  work->table.Release();
-  full_pages_reserved_ -= work->full_pages_reserved;
-  sliding_pages_reserved_ -= work->sliding_pages_reserved;
-  work->begun = false;
+  work->link_done = true;
+  GiveBack(*work);
 }
 
-void PrefillEngine::Handle(const PagesReleased& released) {
+void PrefillEngine::Handle(const FrameReleased& released) {
   AllocatorOf(host_.pools(), released.pool).Unpin(released.pages);
+  Work* work = Find(released.transfer);
+  --work->frames_out;
+  GiveBack(*work);
+}
+
+// Once the link has ended the transfer and released its frames, the last of which may come behind
+// the end.
+void PrefillEngine::GiveBack(Work& work) {
+  if (!work.link_done || work.frames_out > 0) return;
+  work.table.Release();
+  full_pages_reserved_ -= work.full_pages_reserved;
+  sliding_pages_reserved_ -= work.sliding_pages_reserved;
+  work.begun = false;
 }
 
 PrefillEngine::Work* PrefillEngine::Find(TransferId transfer) {
@@ -161,12 +176,16 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
     return a->job.request.deadline < b->job.request.deadline;
   });
   batch_.Clear();
+  step_was_full_ = false;
   std::vector<Chunk> chunks;
   for (Work* work : order) {
     const int64_t rows_left = options_.chunk_tokens - batch_.rows();
     const bool room = rows_left > 0 && batch_.outputs() < host_.limits().outputs &&
                       static_cast<int64_t>(chunks.size()) < host_.limits().sequences;
-    if (!room) break;
+    if (!room) {
+      step_was_full_ = true;
+      break;
+    }
     if (!work->begun && !Start(*work)) continue;
     const SequenceRequest& request = work->job.request;
     Chunk chunk{.work = work,
@@ -288,11 +307,13 @@ void PrefillEngine::SendSlice(Work& work, int layer, const FrameSlice& slice) {
     bytes.push_back(host_.kv_memory().HostLayerBytes(kind, page, static_cast<int>(slice.layer)));
   }
   AllocatorOf(host_.pools(), slice.pool).Pin(pages);
-  outlet_.QueueFrame(work.job.transfer, slice, std::move(bytes),
-                     [this, pool = slice.pool,
-                      released = std::vector<PageId>(pages.begin(), pages.end())]() mutable {
-                       inbox_.PushAlways(Event(PagesReleased{pool, std::move(released)}));
-                     });
+  ++work.frames_out;
+  outlet_.QueueFrame(
+      work.job.transfer, slice, std::move(bytes),
+      [this, released = FrameReleased{
+                 work.job.transfer, slice.pool, {pages.begin(), pages.end()}}]() mutable {
+        inbox_.PushAlways(Event(std::move(released)));
+      });
 }
 
 void PrefillEngine::FinishChunk(Chunk& chunk) {
@@ -372,6 +393,7 @@ void PrefillEngine::ExpireDeadlines() {
 
 // Zero while there is something to compute; else until the next deadline.
 absl::Duration PrefillEngine::WaitTime() const {
+  if (step_was_full_) return absl::ZeroDuration();
   absl::Time next = absl::InfiniteFuture();
   for (const Work& work : works_) {
     if (work.ended) continue;
@@ -381,11 +403,6 @@ absl::Duration PrefillEngine::WaitTime() const {
   // A prompt that waits for pages goes on when another has given its own back, which is an event; a
   // prompt that nothing stands before was started by the last step.
   return next - clock_.Now();
-}
-
-bool PrefillEngine::PagesPinned() const {
-  const KvPools pools = host_.pools();
-  return pools.full.num_quarantined() + pools.sliding.num_quarantined() > 0;
 }
 
 void PrefillEngine::PublishLoad() {

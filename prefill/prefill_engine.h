@@ -62,9 +62,11 @@ class PrefillEngine {
     int64_t sliding_pages_reserved = 0;
     absl::Time started = absl::InfiniteFuture();
     absl::Time granted = absl::InfiniteFuture();
-    bool begun = false;      // the link knows the transfer
+    int64_t frames_out = 0;  // handed to the link and not released
+    bool begun = false;      // the link knows the transfer, or holds its memory
     bool ended = false;      // replies have heard OnEnded
     bool finishing = false;  // nothing more to compute
+    bool link_done = false;  // the link has said OnFinished
   };
   using WorkIterator = std::list<Work>::iterator;
 
@@ -90,12 +92,13 @@ class PrefillEngine {
     TransferId transfer;
     absl::Status status;
   };
-  struct PagesReleased {
+  struct FrameReleased {
+    TransferId transfer;
     PoolKind pool;
     std::vector<PageId> pages;
   };
   using Event =
-      std::variant<PrefillJob, CancelJob, CancelGateway, Granted, Finished, PagesReleased>;
+      std::variant<PrefillJob, CancelJob, CancelGateway, Granted, Finished, FrameReleased>;
 
   void Run();
   void Handle(PrefillJob& job);
@@ -103,7 +106,8 @@ class PrefillEngine {
   void Handle(const CancelGateway& gateway);
   void Handle(const Granted& granted);
   void Handle(const Finished& finished);
-  void Handle(const PagesReleased& released);
+  void Handle(const FrameReleased& released);
+  void GiveBack(Work& work);
 
   void Step();
   std::vector<Chunk> ChooseChunks();
@@ -120,8 +124,6 @@ class PrefillEngine {
   void ExpireDeadlines();
   absl::Duration WaitTime() const;
   Work* Find(TransferId transfer);
-  // A release may come behind the end of its transfer.
-  bool PagesPinned() const;
   void PublishLoad();
 
   ModelHost& host_;
@@ -138,6 +140,7 @@ class PrefillEngine {
   StepBatch batch_;
   int64_t full_pages_reserved_ = 0;
   int64_t sliding_pages_reserved_ = 0;
+  bool step_was_full_ = false;  // a prompt waits for nothing but the next step
   bool stopping_ = false;
   std::atomic<bool> stop_{false};
   std::thread thread_;  // last: starts when everything else is there

@@ -18,7 +18,6 @@ using cluster::v1::PrefillToGateway;
 
 // Messages of one attachment that may wait for the gateway to read.
 constexpr size_t kMessagesQueuedMax = 4096;
-constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 
 // The engine's answers as messages on one attachment.
 class StreamReplies final : public PrefillReplies {
@@ -167,10 +166,7 @@ class PrefillService::Session final : public StreamHandler<GatewayToPrefill> {
                    .decode_address = run.decode_address(),
                    .replies = replies_,
                    .accepted = now};
-    if (!service_.preparer_.Submit(std::move(job))) {
-      return LinkError(Reason::kQueueFull, "too many requests with media wait", kRetryAfter);
-    }
-    return absl::OkStatus();
+    return service_.preparer_.Submit(std::move(job));
   }
 
   PrefillService& service_;

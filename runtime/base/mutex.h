@@ -2,7 +2,7 @@
 // does not see into the distribution's uninstrumented absl::Mutex.
 #pragma once
 
-#include <chrono>
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -42,12 +42,11 @@ class CondVar {
     condition_.wait(lock);
     lock.release();
   }
-  // At most `timeout` (real time; infinite is allowed).
+  // At most `timeout` (infinite is allowed) of a clock that nobody sets.
   void WaitFor(Mutex& mutex, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    if (timeout == absl::InfiniteDuration()) return Wait(mutex);
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
-    condition_.wait_until(lock,
-                          std::chrono::system_clock::now() + absl::ToChronoMicroseconds(timeout));
+    // An hour at most, so that no sum overflows.
+    condition_.wait_for(lock, absl::ToChronoMicroseconds(std::min(timeout, absl::Hours(1))));
     lock.release();
   }
   void NotifyOne() { condition_.notify_one(); }

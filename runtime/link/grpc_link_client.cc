@@ -3,7 +3,6 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/support/channel_arguments.h>
 
-#include <map>
 #include <utility>
 
 #include "runtime/base/check.h"
@@ -43,8 +42,8 @@ class GrpcLinkClient::Dialer final : public LinkDialer {
       : thread_(thread), credentials_(std::move(credentials)) {}
 
   std::unique_ptr<SenderTransport> Dial(const std::string& address, KvSender& sender) override {
-    std::shared_ptr<grpc::Channel>& channel = channels_[address];
-    channel = grpc::CreateCustomChannel(address, credentials_, LinkChannelArguments());
+    const std::shared_ptr<grpc::Channel> channel =
+        grpc::CreateCustomChannel(address, credentials_, LinkChannelArguments());
     return std::make_unique<GrpcSenderTransport>(
         std::make_shared<GrpcSenderCall>(kvlink::v1::KvLink::NewStub(channel), thread_, sender));
   }
@@ -52,9 +51,6 @@ class GrpcLinkClient::Dialer final : public LinkDialer {
  private:
   LinkThread& thread_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;  // shared by all channels
-  // The newest to each address, shared with its calls. gRPC 1.51 must not lose its last channel on
-  // one of its own threads, where a call ends: that thread would wait for itself.
-  std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
 };
 
 class GrpcLinkClient::Ticker final : public LinkTicker {

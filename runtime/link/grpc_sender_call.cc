@@ -126,8 +126,7 @@ void GrpcSenderCall::ReadMore() {
 // --- the end ---
 
 void GrpcSenderCall::OnDone(const grpc::Status& status) {
-  thread_.Post([self = shared_from_this(), why = FromGrpc(status)] { self->GiveBack(why); });
-  self_.reset();
+  thread_.Post([self = std::move(self_), why = FromGrpc(status)] { self->GiveBack(why); });
 }
 
 // On the link thread, behind everything else the call has posted: nothing is being written.

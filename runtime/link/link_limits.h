@@ -13,12 +13,14 @@ namespace cleave {
 // Every wait has a clock of its own, which starts when the wait does. A link on which one frame
 // takes longer than the heartbeat limit needs smaller frames: a Keepalive waits behind a frame.
 struct LinkLimits {
-  absl::Duration open = absl::Seconds(5);             // OpenLink to its reply
-  absl::Duration grant = absl::Seconds(10);           // first Claim to Grant, repeats included
-  absl::Duration frame_min = absl::Milliseconds(50);  // a frame: max of this and
-  double frame_factor = 8;                            // this many times bytes / measured rate
-  double first_rate = 100e6;                          // bytes/s assumed before the first frame
-  absl::Duration lease = absl::Seconds(5);            // a transfer that the peer names no more
+  absl::Duration open = absl::Seconds(5);    // OpenLink to its reply
+  absl::Duration grant = absl::Seconds(10);  // first Claim to Grant, repeats included
+  // A frame: the larger of this and frame_factor times bytes / measured rate. Long enough that a
+  // busy machine which lets a process wait its turn does not look like a dead peer.
+  absl::Duration frame_min = absl::Seconds(1);
+  double frame_factor = 8;
+  double first_rate = 100e6;                // bytes/s assumed before the first frame
+  absl::Duration lease = absl::Seconds(5);  // a transfer that the peer names no more
   absl::Duration heartbeat = absl::Milliseconds(500);
   int heartbeats_missed = 3;                         // silence of so many: the peer is dead
   absl::Duration close = absl::Seconds(2);           // the mover gives all memory back

@@ -35,7 +35,7 @@ class StreamSender {
     MutexLock lock(mutex_);
     if (closed_) return false;
     if (queue_.size() >= capacity_) {
-      closed_ = true;
+      closed_ = overflowed_ = true;
       queue_.clear();
       if (cancel_) cancel_();
       return false;
@@ -65,7 +65,13 @@ class StreamSender {
     write_ = std::move(operations.write);
     finish_ = std::move(operations.finish);
     cancel_ = std::move(operations.cancel);
-    if (!queue_.empty()) WriteNext();
+    if (overflowed_) {
+      cancel_();
+    } else if (!queue_.empty()) {
+      WriteNext();
+    } else if (closed_) {
+      finish_();
+    }
   }
   void OnWriteDone(bool ok) {
     MutexLock lock(mutex_);
@@ -105,6 +111,7 @@ class StreamSender {
   Out current_;  // belongs to gRPC while writing_
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool overflowed_ ABSL_GUARDED_BY(mutex_) = false;
   std::function<void(const Out*)> write_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> finish_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> cancel_ ABSL_GUARDED_BY(mutex_);
@@ -127,11 +134,11 @@ class ServerBidiStream final : public grpc::ServerBidiReactor<In, Out> {
   ServerBidiStream(grpc::CallbackServerContext& context, std::shared_ptr<StreamSender<Out>> sender,
                    std::unique_ptr<StreamHandler<In>> handler)
       : sender_(std::move(sender)), handler_(std::move(handler)) {
+    this->StartRead(&incoming_);  // first: binding may end the stream
     sender_->Bind({.write = [this](const Out* message) { this->StartWrite(message); },
                    .finish = [this] { FinishOnce(grpc::Status::OK); },
                    // Comes back as OnCancel, once no write is in the way.
                    .cancel = [&context] { context.TryCancel(); }});
-    this->StartRead(&incoming_);
   }
 
  private:
@@ -186,7 +193,7 @@ class ClientBidiStream final : public grpc::ClientBidiReactor<Out, In> {
     // Held until the sender has no more to write, since it starts writes from other threads.
     this->AddHold();
     sender_->Bind({.write = [this](const Out* message) { this->StartWrite(message); },
-                   .finish = [this] { EndWrites(); },
+                   .finish = [this] { this->StartWritesDone(); },
                    .cancel = [this] { context_.TryCancel(); }});
     this->StartRead(&incoming_);
     this->StartCall();
@@ -208,7 +215,6 @@ class ClientBidiStream final : public grpc::ClientBidiReactor<Out, In> {
     handler_->OnClosed(FromGrpc(status));
     delete this;
   }
-  void EndWrites() { this->StartWritesDone(); }
   void ReleaseHold() {
     if (!released_.exchange(true)) this->RemoveHold();
   }

@@ -141,8 +141,18 @@ class EnginePair {
     prefill_.reset();
     decode_.reset();
     // Every page has come home.
-    EXPECT_EQ(prefill_host_->pools().full.num_free(), prefill_host_->pools().full.num_pages());
-    EXPECT_EQ(decode_host_->pools().sliding.num_free(), decode_host_->pools().sliding.num_pages());
+    for (ModelHost* host : {prefill_host_.get(), decode_host_.get()}) {
+      EXPECT_EQ(host->pools().full.num_free(), host->pools().full.num_pages());
+      EXPECT_EQ(host->pools().sliding.num_free(), host->pools().sliding.num_pages());
+    }
+  }
+
+  // Ends the link, and says what its two ends have counted.
+  std::pair<int64_t, int64_t> BytesSentAndReceived() {
+    prefill_link_->client().Shutdown();
+    decode_link_->server().Shutdown();
+    return {prefill_link_->client().figures().counters.bytes,
+            decode_link_->server().figures().counters.bytes};
   }
 
   void Ask(const SequenceRequest& request, std::vector<PreparedMedia> media,
@@ -292,6 +302,7 @@ class EnginePairTest : public ::testing::TestWithParam<int64_t> {};
 
 TEST_P(EnginePairTest, TokensAreThoseOfTheModelRunAlone) {
   EnginePair pair(GetParam());
+  int64_t bytes = 0;
   for (const Prompt& prompt : Prompts(DType::kFloat32)) {
     SCOPED_TRACE(prompt.name);
     const auto answer = std::make_shared<Answer>();
@@ -299,7 +310,9 @@ TEST_P(EnginePairTest, TokensAreThoseOfTheModelRunAlone) {
     EXPECT_EQ(answer->WaitForTokens(), prompt.expected);
     EXPECT_EQ(answer->kv_bytes(),
               MakeTransferPlan(pair.shape(), prompt.request.num_positions()).total_bytes);
+    bytes += answer->kv_bytes();
   }
+  EXPECT_EQ(pair.BytesSentAndReceived(), std::make_pair(bytes, bytes));
 }
 
 TEST_P(EnginePairTest, TokensAreTheSameInCompany) {
@@ -332,7 +345,9 @@ TEST(EnginePairFormulaTest, BytesOnTheWireAreTheFormula) {
   // full layer: 1 head of 32, sliding layers: 5 with 2 heads of 16.
   constexpr int64_t kFullBytes = 13 * 1 * (2 * 1 * 8 * 32 * 2);
   constexpr int64_t kSlidingBytes = 5 * 5 * (2 * 2 * 8 * 16 * 2);
-  EXPECT_EQ(answer->kv_bytes(), kFullBytes + kSlidingBytes);
+  constexpr int64_t kBytes = kFullBytes + kSlidingBytes;
+  EXPECT_EQ(answer->kv_bytes(), kBytes);
+  EXPECT_EQ(pair.BytesSentAndReceived(), std::make_pair(kBytes, kBytes));
 }
 
 }  // namespace

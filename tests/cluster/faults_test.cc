@@ -14,12 +14,13 @@ namespace {
 
 const std::vector<std::string> kFlags{"--kv-dtype",       "float32", "--page-tokens",      "8",
                                       "--context-tokens", "4000",    "--poison-free-pages"};
-constexpr absl::Duration kTimeout = absl::Seconds(60);
+constexpr absl::Duration kTimeout = absl::Seconds(120);
+constexpr uint32_t kLongAnswer = 1500;
 
 // Runs long enough to be interrupted.
 v1::GenerateRequest LongAnswer() {
   v1::GenerateRequest request = ReadGoldenRequests().front().request;
-  request.set_max_output_tokens(3000);
+  request.set_max_output_tokens(kLongAnswer);
   request.set_ignore_stop_tokens(true);
   return request;
 }
@@ -54,7 +55,7 @@ TEST(FaultsTest, ADecodeWorkerDies) {
     const StreamedAnswer& answer = stream->Finish();
     if (answer.status.ok()) {
       ++finished;
-      EXPECT_EQ(answer.output_tokens, 3000u);
+      EXPECT_EQ(answer.output_tokens, kLongAnswer);
     } else {
       ++lost;
       EXPECT_EQ(ReasonName(GetReason(answer.status)), ReasonName(Reason::kWorkerLost))
@@ -121,13 +122,12 @@ TEST(FaultsTest, AClientThatLeavesFreesItsPages) {
 }
 
 TEST(FaultsTest, ADrainedWorkerFinishesWhatItHas) {
-  ProcessCluster cluster({.decode_workers = 2, .worker_flags = kFlags});
+  ProcessCluster cluster({.worker_flags = kFlags});
   v1::GenerateRequest request = LongAnswer();
   request.set_max_output_tokens(500);
   AnswerStream stream(cluster.gateway_address(), request, kTimeout);
   ASSERT_TRUE(stream.WaitForText());
   cluster.decode(0).Stop(absl::Seconds(30));
-  cluster.decode(1).Ended();
   EXPECT_OK(stream.Finish().status);
   EXPECT_EQ(stream.answer().output_tokens, 500u);
   EXPECT_EQ(cluster.decode(0).Ended(), "exit code 0");

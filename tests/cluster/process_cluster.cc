@@ -66,13 +66,18 @@ ProcessCluster::ProcessCluster(const ClusterOptions& options) {
 }
 
 ProcessCluster::~ProcessCluster() {
-  // All at once first: closing a process's metrics port takes a second or two.
+  std::vector<ChildProcess*> running;
   for (auto* processes : {&prefill_, &decode_}) {
-    for (const ChildProcess& process : *processes) ::kill(process.pid(), SIGTERM);
+    for (ChildProcess& process : *processes) running.push_back(&process);
   }
-  gateway_->Stop(absl::Seconds(5));
-  for (ChildProcess& process : prefill_) process.Stop(absl::Seconds(5));
-  for (ChildProcess& process : decode_) process.Stop(absl::Seconds(5));
+  running.push_back(gateway_.get());
+  std::erase_if(running, [](ChildProcess* process) { return process->Ended().has_value(); });
+  // All at once first: closing a process's metrics port takes a second or two.
+  for (const ChildProcess* process : running) ::kill(process->pid(), SIGTERM);
+  for (ChildProcess* process : running) {
+    process->Stop(kPatience);
+    EXPECT_EQ(process->Ended(), "exit code 0") << process->name();
+  }
   if (::testing::Test::HasFailure()) std::fprintf(stderr, "%s", Logs().c_str());
   std::filesystem::remove_all(log_dir_);
 }

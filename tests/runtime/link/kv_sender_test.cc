@@ -24,6 +24,7 @@ class KvSenderTest : public testing::Test {
   static LinkLimits Limits() {
     LinkLimits limits;
     limits.frame_bytes_max = 16;
+    limits.frame_min = absl::Milliseconds(50);
     limits.mover_bytes_max = 1 << 20;
     return limits;
   }

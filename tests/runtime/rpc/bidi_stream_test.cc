@@ -132,17 +132,34 @@ TEST_F(BidiStreamTest, CarriesMessagesBothWaysAndEndsInOrder) {
 TEST_F(BidiStreamTest, AFullQueueEndsTheStream) {
   Serve(4);
   grpc::ClientContext context;
-  const auto stream = stub_->Attach(&context);  // never read while it fills
+  const auto stream = stub_->Attach(&context);
+  DecodeToGateway message;
+  EXPECT_TRUE(service_->sender->Send({}));
+  ASSERT_TRUE(stream->Read(&message));  // attached; never read while it fills
   int sent = 0;
   while (sent < 10'000 && service_->sender->Send(Large())) ++sent;
   EXPECT_GT(sent, 4);
   EXPECT_LT(sent, 10'000);
   static_cast<void>(service_->inbox->WaitForClose());
   EXPECT_FALSE(service_->sender->Send({}));
-  DecodeToGateway message;
   while (stream->Read(&message)) {
   }
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(BidiStreamTest, WhatHappensBeforeTheStreamIsThereIsNotForgotten) {
+  Serve(4);
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(service_->sender->Send({}));
+  EXPECT_FALSE(service_->sender->Send({}));
+  Attach();
+  EXPECT_EQ(inbox_->WaitForClose().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(BidiStreamTest, ASenderClosedBeforeTheStreamIsThereEndsIt) {
+  Serve(4);
+  service_->sender->Close();
+  Attach();
+  EXPECT_TRUE(inbox_->WaitForClose().ok());
 }
 
 TEST_F(BidiStreamTest, AServerThatIsGoneIsToldOnce) {
