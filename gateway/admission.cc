@@ -27,7 +27,7 @@ AdmissionSlot& AdmissionSlot::operator=(AdmissionSlot&& other) noexcept {
   Release();
   admission_ = std::exchange(other.admission_, nullptr);
   queued_tokens_ = std::exchange(other.queued_tokens_, 0);
-  media_bytes_ = std::exchange(other.media_bytes_, 0);
+  bytes_ = std::exchange(other.bytes_, 0);
   return *this;
 }
 
@@ -37,14 +37,9 @@ absl::Status AdmissionSlot::Queue(int64_t prompt_tokens, int64_t media_bytes) {
   if (tokens > admission_->limits_.queued_tokens_max && admission_->queued_tokens_ > 0) {
     return QueueFull("queued prompt tokens", admission_->limits_.queued_tokens_max, tokens);
   }
-  const int64_t bytes = admission_->media_bytes_ + media_bytes;
-  if (media_bytes > 0 && bytes > admission_->limits_.media_bytes_max) {
-    return QueueFull("bytes of media", admission_->limits_.media_bytes_max, bytes);
-  }
   admission_->queued_tokens_ = tokens;
-  admission_->media_bytes_ = bytes;
   queued_tokens_ = prompt_tokens;
-  media_bytes_ = media_bytes;
+  admission_->bytes_ += media_bytes - std::exchange(bytes_, media_bytes);
   return absl::OkStatus();
 }
 
@@ -59,18 +54,22 @@ void AdmissionSlot::Release() {
   Admission& admission = *std::exchange(admission_, nullptr);
   MutexLock lock(admission.mutex_);
   admission.queued_tokens_ -= std::exchange(queued_tokens_, 0);
-  admission.media_bytes_ -= std::exchange(media_bytes_, 0);
+  admission.bytes_ -= std::exchange(bytes_, 0);
   if (--admission.requests_ == 0) admission.idle_.NotifyAll();
 }
 
-absl::StatusOr<AdmissionSlot> Admission::Enter() {
+absl::StatusOr<AdmissionSlot> Admission::Enter(int64_t message_bytes) {
   MutexLock lock(mutex_);
   if (closed_) return Draining();
   if (requests_ >= limits_.requests_max) {
     return QueueFull("open requests", limits_.requests_max, requests_ + 1);
   }
+  if (bytes_ + message_bytes > limits_.request_bytes_max) {
+    return QueueFull("bytes of requests", limits_.request_bytes_max, bytes_ + message_bytes);
+  }
   ++requests_;
-  return AdmissionSlot(this);
+  bytes_ += message_bytes;
+  return AdmissionSlot(this, message_bytes);
 }
 
 void Admission::Close() {

@@ -96,7 +96,8 @@ ChatCall::ChatCall(const ChatBackend& backend, CallInfo info, ReplySink& sink)
 // ---- Up to the generation's start.
 
 void ChatCall::Start(const grpc::ByteBuffer& request) {
-  absl::StatusOr<AdmissionSlot> slot = backend_.admission->Enter();
+  absl::StatusOr<AdmissionSlot> slot =
+      backend_.admission->Enter(static_cast<int64_t>(request.Length()));
   if (!slot.ok()) return End(slot.status());
   slot_ = *std::move(slot);
   backend_.metrics->requests_running.Increment();
@@ -174,21 +175,24 @@ absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, int out
   if (!request.ignore_stop_tokens) options.order.stop_ids = backend_.model->defaults.stop_ids;
   const auto generation =
       std::make_shared<Generation>(std::move(options), shared_from_this(), *backend_.clock);
+  accepted_by_admission_ = true;
   backend_.metrics->admission_accepted_total.Increment();
   backend_.metrics->request_prompt_tokens.Observe(usage_.prompt_tokens());
   backend_.metrics->prompt_tokens_total.Increment(usage_.prompt_tokens());
   backend_.metrics->image_tokens_total.Increment(usage_.image_tokens());
   backend_.metrics->audio_tokens_total.Increment(usage_.audio_tokens());
   RETURN_IF_ERROR(SendStarted(request.sampling.seed));
-  timer_ = backend_.timers->Add(deadline, [weak = std::weak_ptr<Generation>(generation)] {
-    if (const std::shared_ptr<Generation> late = weak.lock()) late->OnDeadline();
-  });
-  backend_.open->Add(number_, generation);
+  // From the first of these on, others may end the generation; OnEnd waits for what the lock
+  // covers.
   bool cancelled = false;
   {
     MutexLock lock(mutex_);
     generation_ = generation;
     cancelled = cancelled_;
+    backend_.open->Add(number_, generation);
+    timer_ = backend_.timers->Add(deadline, [weak = std::weak_ptr<Generation>(generation)] {
+      if (const std::shared_ptr<Generation> late = weak.lock()) late->OnDeadline();
+    });
   }
   if (cancelled) {
     generation->Cancel(CancelledByClient());
@@ -242,16 +246,16 @@ TokenVerdict ChatCall::OnTokens(absl::Span<const TokenId> ids, FinishCause cause
 }
 
 void ChatCall::OnEnd(const GenerationResult& result) {
-  if (timer_) backend_.timers->Remove(*timer_);
-  backend_.open->Remove(number_);
+  {
+    MutexLock lock(mutex_);
+    generation_ = nullptr;
+    if (timer_) backend_.timers->Remove(*timer_);
+    backend_.open->Remove(number_);
+  }
   backend_.metrics->CountEnd(result);
   absl::Status status = result.status;
   if (status.ok()) status = SendFinished(result.cause);
   if (status.ok()) status = SendSummary(&result);
-  {
-    MutexLock lock(mutex_);
-    generation_ = nullptr;
-  }
   End(status);
 }
 
@@ -297,7 +301,7 @@ absl::Status ChatCall::SendSummary(const GenerationResult* result) {
 void ChatCall::CountRefusal(const absl::Status& status) {
   const Reason reason = GetReason(status);
   Increment(backend_.metrics->media_rejected_total, reason);
-  if (timer_) return;  // it was taken
+  if (accepted_by_admission_) return;
   Increment(backend_.metrics->admission_rejected_total, reason);
 }
 

@@ -48,6 +48,7 @@ struct ChatBackend {
   OpenGenerations* open;
   GatewayMetrics* metrics;
   absl::Duration request_timeout_max;
+  absl::Duration read_patience;  // with clients that still read an answer that has ended
 };
 
 // Where the events of a call go: a stream, or a fold into one answer.
@@ -98,16 +99,17 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Generation> generation_ ABSL_GUARDED_BY(mutex_);  // shared with its workers
+  std::optional<TimerQueue::Id> timer_ ABSL_GUARDED_BY(mutex_);     // of the deadline
 
-  // Everything below belongs to Start and its task until the generation starts, and then is touched
-  // only by the generation's calls.
+  // Everything below belongs to Start and its task until others know the generation, and then is
+  // touched only by the generation's calls.
   AdmissionSlot slot_;
   v1::Usage usage_;
   std::vector<std::string> stop_;
   std::unique_ptr<ReplyAssembler> assembler_;
   std::string prefill_worker_, decode_worker_;
   RequestNumber number_{};
-  std::optional<TimerQueue::Id> timer_;
+  bool accepted_by_admission_ = false;  // and counted as such
   std::optional<absl::Time> last_step_;
 };
 

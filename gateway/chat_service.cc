@@ -1,18 +1,15 @@
 #include "gateway/chat_service.h"
 
-#include <utility>
-
+#include "gateway/pool_call.h"
 #include "gateway/request_parse.h"
 #include "gateway/stream_reply.h"
 #include "gateway/unary_reply.h"
 #include "runtime/base/status.h"
-#include "runtime/rpc/status.h"
 
 namespace cleave {
 namespace {
 
-absl::StatusOr<v1::CountTokensResponse> Count(const grpc::ByteBuffer& bytes,
-                                              const ServedModel& model) {
+absl::StatusOr<grpc::ByteBuffer> Count(const grpc::ByteBuffer& bytes, const ServedModel& model) {
   v1::CountTokensRequest message;
   RETURN_IF_ERROR(ParseRequest(bytes, message));
   absl::StatusOr<ChatRequest> request = ReadChatRequest(*message.mutable_request(), model);
@@ -23,7 +20,7 @@ absl::StatusOr<v1::CountTokensResponse> Count(const grpc::ByteBuffer& bytes,
   response.mutable_usage()->set_prompt_tokens(static_cast<uint32_t>(prompt->ids.size()));
   response.mutable_usage()->set_image_tokens(static_cast<uint32_t>(prompt->image_tokens));
   response.mutable_usage()->set_audio_tokens(static_cast<uint32_t>(prompt->audio_tokens));
-  return response;
+  return SerializeReply(response);
 }
 
 }  // namespace
@@ -38,7 +35,7 @@ grpc::ServerUnaryReactor* ChatService::Generate(grpc::CallbackServerContext* con
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ChatService::StreamGenerate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  auto* reply = new StreamReply(backend_, ReadCallInfo(*context));
+  auto* reply = new StreamReply(backend_, *context);
   reply->Start(*request);
   return reply;
 }
@@ -46,22 +43,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ChatService::StreamGenerate(
 grpc::ServerUnaryReactor* ChatService::CountTokens(grpc::CallbackServerContext* context,
                                                    const grpc::ByteBuffer* request,
                                                    grpc::ByteBuffer* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  ReadCallInfo(*context);
-  // Counts against the same limit as a generation while it runs.
-  absl::StatusOr<AdmissionSlot> slot = backend_.admission->Enter();
-  if (!slot.ok()) {
-    reactor->Finish(ToGrpc(slot.status()));
-    return reactor;
-  }
-  auto held = std::make_shared<AdmissionSlot>(*std::move(slot));  // std::function wants a copy
-  backend_.tasks->Add([reactor, response, bytes = *request, held, model = backend_.model] {
-    const absl::StatusOr<v1::CountTokensResponse> counted = Count(bytes, *model);
-    if (counted.ok()) *response = SerializeReply(*counted);
-    held->Release();
-    reactor->Finish(ToGrpc(counted.status()));
-  });
-  return reactor;
+  return AnswerOnPool(
+      *context, *request, *response, *backend_.admission, *backend_.tasks,
+      [model = backend_.model](const grpc::ByteBuffer& bytes) { return Count(bytes, *model); });
 }
 
 }  // namespace cleave

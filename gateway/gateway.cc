@@ -40,10 +40,11 @@ class GatewayServer final : public Gateway {
                  .tasks = &tasks_,
                  .open = &open_,
                  .metrics = &metrics_,
-                 .request_timeout_max = options.request_timeout_max},
+                 .request_timeout_max = options.request_timeout_max,
+                 .read_patience = options.read_patience},
         chat_(backend_),
         models_(model_, pool_),
-        tokens_(model_, tasks_) {}
+        tokens_(model_, admission_, tasks_) {}
   ~GatewayServer() override {
     MutexLock lock(mutex_);
     serving_ = nullptr;

@@ -19,6 +19,8 @@ struct GatewayOptions {
   WorkerPoolOptions workers;
   AdmissionLimits admission;
   absl::Duration request_timeout_max = absl::Minutes(15);
+  // A client that reads nothing of an answer that has ended is cut off after this.
+  absl::Duration read_patience = absl::Seconds(30);
   int message_bytes_max = 64 << 20;
   int prepare_threads = 2;
 };

@@ -11,6 +11,9 @@
 namespace cleave {
 namespace {
 
+// How far a worker's deadline may be from the gateway's: the two clocks run apart a little.
+constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(100);
+
 // Whether the file at `index` is one of those before it.
 bool OccursBefore(absl::Span<const MediaItem> media, size_t index) {
   const absl::Span<const MediaItem> earlier = media.first(index);
@@ -160,14 +163,20 @@ void Generation::Deliver() {
 
 // ---- Ends.
 
+// A worker that is first to notice the deadline cannot know what the request as a whole waited for.
+absl::Status Generation::ErrorOf(const absl::Status& worker_status) const {
+  const bool is_late = clock_.Now() >= deadline_ - kDeadlineSlack;
+  if (absl::IsDeadlineExceeded(worker_status) && is_late) return DeadlineError(phase_);
+  return WorkerError(worker_status);
+}
+
 void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
   MutexLock lock(mutex_);
   if (listener_ == nullptr || epoch != epoch_) return;
   decode_holds_ = false;
   LogIfUntyped(route_.decode->name(), order_, status);
   if (tokens_total_) return;  // its last token came before
-  End(status.ok() ? InvariantError("the decode worker ended without a finish")
-                  : WorkerError(status),
+  End(status.ok() ? InvariantError("the decode worker ended without a finish") : ErrorOf(status),
       FinishCause::kNone);
 }
 
@@ -180,7 +189,7 @@ void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
   if (status.ok() && first_token_at_) result_.transfer_exposed = clock_.Now() - *first_token_at_;
   if (status.ok() ? first_token_at_.has_value() : has_steps_ && first_token_at_) return;
   End(status.ok() ? InvariantError("the prefill worker ended without a first token")
-                  : WithRequestField(WorkerError(status), order_.media),
+                  : WithRequestField(ErrorOf(status), order_.media),
       FinishCause::kNone);
 }
 

@@ -105,6 +105,9 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   void End(const absl::Status& status, FinishCause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseWorkers(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration TimeLeft() const;
+  // What the client is told of an error that a worker reported.
+  absl::Status ErrorOf(const absl::Status& worker_status) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const RequestNumber number_;
   const Route route_;

@@ -9,6 +9,7 @@
 #include "runtime/base/build_info.h"
 #include "runtime/base/log.h"
 #include "runtime/base/shutdown_signal.h"
+#include "runtime/rpc/grpc_lifetime.h"
 
 namespace cleave {
 namespace {
@@ -57,9 +58,9 @@ void Declare(CLI::App& app, Flags& flags) {
       ->envname("CLEAVE_QUEUED_TOKENS_MAX")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--media-bytes-max", gateway.admission.media_bytes_max,
-                 "Bytes of pictures and sounds held, of all requests")
-      ->envname("CLEAVE_MEDIA_BYTES_MAX")
+  app.add_option("--request-bytes-max", gateway.admission.request_bytes_max,
+                 "Bytes held of all requests: messages that wait to be parsed, pictures and sounds")
+      ->envname("CLEAVE_REQUEST_BYTES_MAX")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--message-bytes-max", gateway.message_bytes_max, "Bytes of one request")
@@ -93,6 +94,7 @@ void Declare(CLI::App& app, Flags& flags) {
 
 int Serve(Flags flags) {
   ShutdownSignal shutdown;
+  const GrpcLifetime grpc;
   flags.gateway.request_timeout_max = absl::Seconds(flags.request_timeout_max_seconds);
   flags.gateway.workers.connection.silence_max = absl::Seconds(flags.worker_silence_max_seconds);
   absl::StatusOr<std::unique_ptr<Gateway>> gateway = Gateway::Start(flags.gateway);

@@ -18,15 +18,16 @@ constexpr size_t kPieceBytes = size_t{1} << 20;
 // Deletes itself when the call is over.
 class MediaUpload final : public grpc::ClientWriteReactor<cluster::v1::MediaPiece> {
  public:
-  MediaUpload(const MediaItem& item, absl::Duration time_left,
+  MediaUpload(std::shared_ptr<OpenCalls> calls, const MediaItem& item, absl::Duration time_left,
               std::function<void(absl::Status)> done)
-      : bytes_(item.bytes), done_(std::move(done)) {
+      : call_(std::move(calls)), bytes_(item.bytes), done_(std::move(done)) {
     context_.set_deadline(GrpcDeadline(time_left));
     piece_.set_content_hash(item.content_hash);
     piece_.set_total_bytes(bytes_->size());
   }
 
   void Begin(cluster::v1::Prefill::Stub& stub) {
+    call_.Bind(context_);
     stub.async()->PutMedia(&context_, &response_, this);
     WritePiece();
     StartCall();
@@ -46,10 +47,12 @@ class MediaUpload final : public grpc::ClientWriteReactor<cluster::v1::MediaPiec
     WritePiece();
   }
   void OnDone(const grpc::Status& status) override {
+    call_.Unbind();
     done_(FromGrpc(status));
     delete this;
   }
 
+  OpenCall call_;                                   // first: destroyed last
   const std::shared_ptr<const std::string> bytes_;  // shared with the request
   const std::function<void(absl::Status)> done_;
   grpc::ClientContext context_;
@@ -60,9 +63,10 @@ class MediaUpload final : public grpc::ClientWriteReactor<cluster::v1::MediaPiec
 
 }  // namespace
 
-void StartMediaUpload(cluster::v1::Prefill::Stub& stub, const MediaItem& item,
-                      absl::Duration time_left, std::function<void(absl::Status)> done) {
-  (new MediaUpload(item, time_left, std::move(done)))->Begin(stub);
+void StartMediaUpload(cluster::v1::Prefill::Stub& stub, std::shared_ptr<OpenCalls> calls,
+                      const MediaItem& item, absl::Duration time_left,
+                      std::function<void(absl::Status)> done) {
+  (new MediaUpload(std::move(calls), item, time_left, std::move(done)))->Begin(stub);
 }
 
 }  // namespace cleave

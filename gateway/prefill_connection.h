@@ -1,17 +1,20 @@
 // A prefill worker over gRPC.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "cleave/cluster/v1/prefill.grpc.pb.h"
-#include "gateway/worker_connection.h"
-#include "runtime/rpc/bidi_stream.h"
+#include "gateway/attached_connection.h"
 
 namespace cleave {
 
 // Thread-safe. Media travel on a TCP connection of their own, so that they delay no message.
-class PrefillConnection final : public WorkerConnection, public PrefillWorker {
+class PrefillConnection final
+    : public AttachedConnection<cluster::v1::Prefill, cluster::v1::PrefillToGateway,
+                                cluster::v1::GatewayToPrefill>,
+      public PrefillWorker {
  public:
   PrefillConnection(std::string address, ConnectionContext context);
 
@@ -20,24 +23,17 @@ class PrefillConnection final : public WorkerConnection, public PrefillWorker {
   bool Run(RequestNumber request, uint32_t epoch, const SequenceOrder& order,
            absl::Duration time_left, uint64_t ticket, const std::string& decode_address,
            std::shared_ptr<WorkerEvents> events) override;
-  void Cancel(RequestNumber request, const std::string& reason) override;
+  void Cancel(RequestNumber request, const std::string& reason) override {
+    CancelRequest(request, reason);
+  }
   void Forget(RequestNumber request) override { LetGo(request); }
   std::string name() const override { return WorkerName(); }
 
  private:
-  class Handler;
-  using Sender = StreamSender<cluster::v1::GatewayToPrefill>;
-
-  void OpenAttach(uint64_t session) override;
-  void CloseAttach() override;
   void TellLost(WorkerEvents& events) override { events.OnPrefillLost(); }
-  void OnMessage(const cluster::v1::PrefillToGateway& message);
-  std::shared_ptr<Sender> sender() const;
+  void OnMessage(const cluster::v1::PrefillToGateway& message) override;
 
-  const std::unique_ptr<cluster::v1::Prefill::Stub> stub_;
   const std::unique_ptr<cluster::v1::Prefill::Stub> media_stub_;
-  mutable Mutex sender_mutex_;
-  std::shared_ptr<Sender> sender_ ABSL_GUARDED_BY(sender_mutex_);  // shared with the open stream
 };
 
 }  // namespace cleave

@@ -54,7 +54,7 @@ absl::Status NoDecodeWorker() {
   return Unavailable("no decode worker is ready", Reason::kNoDecodeWorker, kWorkerRetry);
 }
 absl::Status WorkerMismatch() {
-  return Unavailable("no two ready workers share weights, KV layout and arithmetic",
+  return Unavailable("no two ready workers share build, weights, KV layout and arithmetic",
                      Reason::kWorkerMismatch, kWorkerRetry);
 }
 absl::Status Draining() {

@@ -32,8 +32,10 @@ cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration tim
   spec.mutable_stop_ids()->Add(order.stop_ids.begin(), order.stop_ids.end());
   spec.set_output_tokens_max(static_cast<uint32_t>(order.output_tokens_max));
   spec.set_request_id(order.request_id);
+  // Rounded up: the gateway's own deadline comes first, and it knows what the request waits for.
   const int64_t milliseconds =
-      std::clamp<int64_t>(absl::ToInt64Milliseconds(time_left), 1, std::numeric_limits<int>::max());
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(time_left, absl::Milliseconds(1))),
+                          1, std::numeric_limits<int>::max());
   spec.set_time_left_milliseconds(static_cast<uint32_t>(milliseconds));
   return spec;
 }

@@ -4,35 +4,23 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/call_info.h"
+#include "gateway/pool_call.h"
 #include "gateway/request_parse.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
-#include "runtime/rpc/status.h"
 #include "tokenizer/stream_detokenizer.h"
 
 namespace cleave {
 namespace {
 
 template <typename Request, typename Response>
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                 const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
-                                 const ServedModel& model, TaskPool& tasks,
-                                 absl::StatusOr<Response> (*compute)(const Request&,
-                                                                     const ServedModel&)) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  ReadCallInfo(*context);
-  tasks.Add([reactor, bytes = *request, response, &model, compute] {
-    Request message;
-    absl::Status status = ParseRequest(bytes, message);
-    if (status.ok()) {
-      const absl::StatusOr<Response> computed = compute(message, model);
-      status = computed.status();
-      if (status.ok()) *response = SerializeReply(*computed);
-    }
-    reactor->Finish(ToGrpc(status));
-  });
-  return reactor;
+absl::StatusOr<grpc::ByteBuffer> Answer(const grpc::ByteBuffer& bytes, const ServedModel& model,
+                                        absl::StatusOr<Response> (*compute)(const Request&,
+                                                                            const ServedModel&)) {
+  Request request;
+  RETURN_IF_ERROR(ParseRequest(bytes, request));
+  ASSIGN_OR_RETURN(const Response response, compute(request, model));
+  return SerializeReply(response);
 }
 
 }  // namespace
@@ -78,14 +66,19 @@ absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& r
 grpc::ServerUnaryReactor* TokenService::Tokenize(grpc::CallbackServerContext* context,
                                                  const grpc::ByteBuffer* request,
                                                  grpc::ByteBuffer* response) {
-  return Answer(context, request, response, model_, tasks_, &cleave::Tokenize);
+  return AnswerOnPool(
+      *context, *request, *response, admission_, tasks_,
+      [this](const grpc::ByteBuffer& bytes) { return Answer(bytes, model_, &cleave::Tokenize); });
 }
 
 grpc::ServerUnaryReactor* TokenService::Detokenize(grpc::CallbackServerContext* context,
                                                    const grpc::ByteBuffer* request,
                                                    grpc::ByteBuffer* response) {
-  return Answer<v1::DetokenizeRequest, v1::DetokenizeResponse>(context, request, response, model_,
-                                                               tasks_, &cleave::Detokenize);
+  return AnswerOnPool(*context, *request, *response, admission_, tasks_,
+                      [this](const grpc::ByteBuffer& bytes) {
+                        return Answer<v1::DetokenizeRequest, v1::DetokenizeResponse>(
+                            bytes, model_, &cleave::Detokenize);
+                      });
 }
 
 }  // namespace cleave

@@ -2,18 +2,20 @@
 #pragma once
 
 #include "cleave/v1/token.grpc.pb.h"
+#include "gateway/admission.h"
 #include "gateway/served_model.h"
 #include "gateway/task_pool.h"
 
 namespace cleave {
 
-// Bytes in, as ChatService has them, and work on the task pool. Thread-safe.
+// Bytes in, as ChatService has them, and work on the task pool within the same limits. Thread-safe.
 class TokenService final
     : public v1::TokenService::WithRawCallbackMethod_Tokenize<
           v1::TokenService::WithRawCallbackMethod_Detokenize<v1::TokenService::Service>> {
  public:
-  // Both outlive the service.
-  TokenService(const ServedModel& model, TaskPool& tasks) : model_(model), tasks_(tasks) {}
+  // All outlive the service.
+  TokenService(const ServedModel& model, Admission& admission, TaskPool& tasks)
+      : model_(model), admission_(admission), tasks_(tasks) {}
 
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
                                      const grpc::ByteBuffer* request,
@@ -24,6 +26,7 @@ class TokenService final
 
  private:
   const ServedModel& model_;
+  Admission& admission_;
   TaskPool& tasks_;
 };
 

@@ -1,5 +1,6 @@
 #include "gateway/worker_connection.h"
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/client_callback.h>
@@ -7,7 +8,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "runtime/base/log.h"
 #include "runtime/base/random.h"
 #include "runtime/rpc/status.h"
@@ -50,16 +51,22 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address,
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
+std::string Compatibility(const cluster::v1::WorkerIdentity& identity) {
+  return absl::StrJoin({identity.build(), identity.weights_fingerprint(), identity.kv_layout(),
+                        identity.numerics_fingerprint()},
+                       "\n");
+}
+
 // Deletes itself when the call is over.
 class WorkerConnection::WatchReactor final
     : public grpc::ClientReadReactor<cluster::v1::WorkerState> {
  public:
-  WatchReactor(std::shared_ptr<WorkerConnection> connection,
-               std::shared_ptr<grpc::ClientContext> context)
-      : connection_(std::move(connection)), context_(std::move(context)) {}
+  explicit WatchReactor(std::shared_ptr<WorkerConnection> connection)
+      : call_(connection->calls_), connection_(std::move(connection)) {}
 
   void Begin() {
-    connection_->worker_stub_->async()->Watch(context_.get(), &request_, this);
+    call_.Bind(context_);
+    connection_->worker_stub_->async()->Watch(&context_, &request_, this);
     StartRead(&state_);
     StartCall();
   }
@@ -71,12 +78,14 @@ class WorkerConnection::WatchReactor final
     StartRead(&state_);
   }
   void OnDone(const grpc::Status& status) override {
+    call_.Unbind();
     connection_->WatchClosed(FromGrpc(status));
     delete this;
   }
 
+  OpenCall call_;  // first: destroyed last
   const std::shared_ptr<WorkerConnection> connection_;
-  const std::shared_ptr<grpc::ClientContext> context_;
+  grpc::ClientContext context_;
   const cluster::v1::WatchRequest request_;
   cluster::v1::WorkerState state_;
 };
@@ -94,22 +103,18 @@ WorkerConnection::WorkerConnection(std::string address, cluster::v1::WorkerRole 
 
 void WorkerConnection::Start() { OpenWatch(); }
 
-void WorkerConnection::Stop(absl::Duration patience) {
-  std::shared_ptr<grpc::ClientContext> watch;
+void WorkerConnection::Close() {
   {
     MutexLock lock(mutex_);
     stopped_ = true;
-    watch = watch_;
   }
-  if (watch != nullptr) watch->TryCancel();
   LoseAttach("stopping");
-  const absl::Time give_up = context_.clock->Now() + patience;
-  MutexLock lock(mutex_);
-  while (open_streams_ > 0) {
-    const absl::Duration left = give_up - context_.clock->Now();
-    if (left <= absl::ZeroDuration()) return;
-    stream_closed_.WaitFor(mutex_, left);
-  }
+  calls_->Close();
+}
+
+void WorkerConnection::WaitUntilClosed(absl::Duration patience) {
+  if (calls_->WaitUntilNone(patience, *context_.clock)) return;
+  Log(Severity::kError, "calls_left_open", {{"address", address_}});
 }
 
 void WorkerConnection::After(absl::Duration delay, std::function<void(WorkerConnection&)> call) {
@@ -122,17 +127,19 @@ void WorkerConnection::After(absl::Duration delay, std::function<void(WorkerConn
 // ---- Watch.
 
 void WorkerConnection::OpenWatch() {
-  const auto context = std::make_shared<grpc::ClientContext>();
+  WatchReactor* reactor = nullptr;
+  uint64_t watch = 0;
   {
     MutexLock lock(mutex_);
-    if (stopped_ || watch_ != nullptr) return;
-    watch_ = context;
+    if (stopped_ || watching_) return;
+    watching_ = true;
+    watch = ++watch_;
     last_heard_ = context_.clock->Now();
-    ++open_streams_;
+    reactor = new WatchReactor(shared_from_this());
   }
-  (new WatchReactor(shared_from_this(), context))->Begin();
+  reactor->Begin();
   After(options().silence_max,
-        [context](WorkerConnection& connection) { connection.CheckSilence(context); });
+        [watch](WorkerConnection& connection) { connection.CheckSilence(watch); });
 }
 
 void WorkerConnection::OnState(const cluster::v1::WorkerState& state) {
@@ -183,9 +190,8 @@ void WorkerConnection::WatchClosed(const absl::Status& status) {
   {
     MutexLock lock(mutex_);
     was_usable = IsUsable();
-    watch_ = nullptr;
+    watching_ = false;
     state_.reset();
-    StreamClosed();
     if (stopped_) return;
     wait = watch_backoff_.Next();
     is_news = !std::exchange(unreachable_, true);
@@ -198,40 +204,35 @@ void WorkerConnection::WatchClosed(const absl::Status& status) {
   After(wait, [](WorkerConnection& connection) { connection.OpenWatch(); });
 }
 
-void WorkerConnection::CheckSilence(const std::shared_ptr<grpc::ClientContext>& watch) {
+void WorkerConnection::CheckSilence(uint64_t watch) {
   absl::Duration left;
   {
     MutexLock lock(mutex_);
-    if (stopped_ || watch_ != watch) return;
+    if (stopped_ || !watching_ || watch_ != watch) return;
     left = last_heard_ + options().silence_max - context_.clock->Now();
   }
   if (left > absl::ZeroDuration()) {
     After(left, [watch](WorkerConnection& connection) { connection.CheckSilence(watch); });
     return;
   }
-  watch->TryCancel();
   LoseAttach("silent");
+  calls_->CancelAll();
 }
 
 // ---- Attach.
 
 void WorkerConnection::OpenAttachIfDue() {
   uint64_t session = 0;
+  std::unique_ptr<OpenCall> call;
   {
     MutexLock lock(mutex_);
     if (stopped_ || attached_ || !attach_is_due_ || !state_) return;
     if (state_->identity().role() != role_) return;
     attached_ = true;
     session = ++session_;
-    ++open_streams_;
+    call = std::make_unique<OpenCall>(calls_);
   }
-  OpenAttach(session);
-  bool stopped = false;
-  {
-    MutexLock lock(mutex_);
-    stopped = stopped_;
-  }
-  if (stopped) CloseAttach();  // Stop came between and saw no stream
+  OpenAttach(session, std::move(call));
 }
 
 void WorkerConnection::AttachClosed(uint64_t session, const absl::Status& status) {
@@ -239,7 +240,6 @@ void WorkerConnection::AttachClosed(uint64_t session, const absl::Status& status
   absl::Duration wait;
   {
     MutexLock lock(mutex_);
-    StreamClosed();
     is_current = session == session_ && attached_;
     if (is_current) {
       attach_is_due_ = false;
@@ -268,7 +268,6 @@ void WorkerConnection::LoseAttach(absl::string_view why) {
     stopped = stopped_;
     lost.swap(held_);
   }
-  CloseAttach();
   if (!stopped) {
     Log(Severity::kWarning, "worker_lost",
         {{"address", address_}, {"why", why}, {"requests", lost.size()}});
@@ -277,19 +276,14 @@ void WorkerConnection::LoseAttach(absl::string_view why) {
   for (const auto& [request, held] : lost) TellLost(*held.events);
 }
 
-void WorkerConnection::StreamClosed() {
-  --open_streams_;
-  stream_closed_.NotifyAll();
-}
-
 // ---- Requests.
 
-bool WorkerConnection::Hold(RequestNumber request, Held held) {
+std::optional<uint64_t> WorkerConnection::Hold(RequestNumber request, Held held) {
   MutexLock lock(mutex_);
-  if (!attached_ || stopped_) return false;
+  if (!attached_ || stopped_) return std::nullopt;
   held_.emplace(request, std::move(held));
   attach_backoff_.Reset();
-  return true;
+  return session_;
 }
 
 void WorkerConnection::LetGo(RequestNumber request) {
@@ -317,10 +311,8 @@ WorkerStatus WorkerConnection::Status() const {
   MutexLock lock(mutex_);
   WorkerStatus status{.usable = IsUsable()};
   if (state_) {
-    const cluster::v1::WorkerIdentity& identity = state_->identity();
     const cluster::v1::WorkerLoad& load = state_->load();
-    status.compatibility = absl::StrCat(identity.weights_fingerprint(), "\n", identity.kv_layout(),
-                                        "\n", identity.numerics_fingerprint());
+    status.compatibility = Compatibility(state_->identity());
     status.queued_tokens = static_cast<int64_t>(load.queued_tokens());
     status.requests = static_cast<int>(load.requests_waiting() + load.requests_running());
     status.pages_total = load.full_pages().total();

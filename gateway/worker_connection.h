@@ -3,7 +3,6 @@
 #pragma once
 
 #include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
 
 #include <cstdint>
 #include <functional>
@@ -15,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cleave/cluster/v1/worker.grpc.pb.h"
+#include "gateway/open_calls.h"
 #include "gateway/router.h"
 #include "gateway/timer_queue.h"
 #include "gateway/worker.h"
@@ -58,6 +58,10 @@ class Backoff {
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address,
                                            const ConnectionOptions& options);
 
+// What must be equal for a prefill and a decode worker to serve together: all that the KV link
+// compares when it opens.
+std::string Compatibility(const cluster::v1::WorkerIdentity& identity);
+
 // One worker. Two streams, each opened anew by itself: Watch, and Attach, which is opened once a
 // state was heard. When Attach ends, every request on it is told. Thread-safe. Streams share the
 // connection (gRPC calls their reactors until they are done).
@@ -69,8 +73,10 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   WorkerConnection& operator=(const WorkerConnection&) = delete;
 
   void Start();
-  // Ends both streams and waits, at most `patience`, until gRPC has let go of them.
-  void Stop(absl::Duration patience);
+  // Tells every request that the worker is lost and cancels all calls. Nothing begins any more.
+  void Close();
+  // After Close: waits, at most `patience`, until gRPC has let go of the calls, and so of this.
+  void WaitUntilClosed(absl::Duration patience);
 
   WorkerStatus Status() const;
   const std::string& address() const { return address_; }
@@ -85,20 +91,20 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
     int64_t tokens = 0;
   };
 
-  // Opens the Attach stream; its end must be told by AttachClosed. Called without the lock.
-  virtual void OpenAttach(uint64_t session) = 0;
-  // Half-closes it. Called without the lock.
-  virtual void CloseAttach() = 0;
+  // Opens the Attach stream, to which `call` belongs; its end must be told by AttachClosed. Called
+  // without the lock.
+  virtual void OpenAttach(uint64_t session, std::unique_ptr<OpenCall> call) = 0;
   virtual void TellLost(WorkerEvents& events) = 0;
 
   void AttachClosed(uint64_t session, const absl::Status& status);
 
-  // False when not attached.
-  bool Hold(RequestNumber request, Held held);
+  // The session in which it is held; absent, and nothing is held, when not attached.
+  std::optional<uint64_t> Hold(RequestNumber request, Held held);
   void LetGo(RequestNumber request);
   std::shared_ptr<WorkerEvents> Find(RequestNumber request) const;
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  const std::shared_ptr<OpenCalls>& calls() const { return calls_; }
   const ConnectionOptions& options() const { return context_.options; }
 
  private:
@@ -107,10 +113,9 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   void OpenWatch();
   void OnState(const cluster::v1::WorkerState& state);
   void WatchClosed(const absl::Status& status);
-  void CheckSilence(const std::shared_ptr<grpc::ClientContext>& watch);
+  void CheckSilence(uint64_t watch);
   void OpenAttachIfDue();
   void LoseAttach(absl::string_view why);
-  void StreamClosed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsUsable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void After(absl::Duration delay, std::function<void(WorkerConnection&)> call);
 
@@ -119,13 +124,12 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   const ConnectionContext context_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<cluster::v1::Worker::Stub> worker_stub_;
+  const std::shared_ptr<OpenCalls> calls_ = std::make_shared<OpenCalls>();  // shared with each
 
   mutable Mutex mutex_;
-  CondVar stream_closed_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  int open_streams_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Shared with the reactor, which may be gone when somebody cancels the call.
-  std::shared_ptr<grpc::ClientContext> watch_ ABSL_GUARDED_BY(mutex_);
+  bool watching_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t watch_ ABSL_GUARDED_BY(mutex_) = 0;  // number of the last Watch stream
   std::optional<cluster::v1::WorkerState> state_ ABSL_GUARDED_BY(mutex_);  // while watched
   std::string name_ ABSL_GUARDED_BY(mutex_);
   uint64_t incarnation_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -6,7 +6,7 @@
 namespace cleave {
 namespace {
 
-constexpr absl::Duration kStopPatience = absl::Seconds(2);
+constexpr absl::Duration kClosePatience = absl::Seconds(2);
 
 }  // namespace
 
@@ -38,8 +38,11 @@ WorkerPool::~WorkerPool() {
     MutexLock lock(readiness_->mutex);
     readiness_->pool = nullptr;
   }
-  for (const auto& worker : prefill_) worker->Stop(kStopPatience);
-  for (const auto& worker : decode_) worker->Stop(kStopPatience);
+  for (const auto& worker : prefill_) worker->Close();
+  for (const auto& worker : decode_) worker->Close();
+  // Only now has every request ended, so that none begins another upload.
+  for (const auto& worker : prefill_) worker->WaitUntilClosed(kClosePatience);
+  for (const auto& worker : decode_) worker->WaitUntilClosed(kClosePatience);
 }
 
 void WorkerPool::Update(Readiness& readiness) {

@@ -29,7 +29,8 @@ class WorkerPool {
   // threads and the timer's, one call at a time. `clock` and `timers` outlive the pool.
   WorkerPool(const WorkerPoolOptions& options, const Clock& clock, TimerQueue& timers,
              std::function<void(bool ready)> on_ready);
-  // Ends every stream; requests still on them are told that their workers are lost.
+  // Requests that workers still hold are told that these are lost. Waits until gRPC has let go of
+  // every call, so that the channels end here.
   ~WorkerPool();
 
   // UNAVAILABLE as ChooseRoute.

@@ -66,5 +66,6 @@ target_link_libraries(third_party::xxhash INTERFACE xxhash)
 find_path(RAPIDJSON_INCLUDE rapidjson/document.h REQUIRED)
 find_path(CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
 
+add_library(third_party::benchmark ALIAS benchmark::benchmark)
 add_library(third_party::gmock_main INTERFACE IMPORTED)
 target_link_libraries(third_party::gmock_main INTERFACE GTest::gmock_main GTest::gmock GTest::gtest)

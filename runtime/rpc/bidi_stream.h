@@ -220,7 +220,7 @@ class ClientBidiStream final : public grpc::ClientBidiReactor<Out, In> {
   }
 
   std::shared_ptr<StreamSender<Out>> sender_;
-  std::unique_ptr<StreamHandler<In>> handler_;
+  std::unique_ptr<StreamHandler<In>> handler_;  // goes after the context, which holds the channel
   grpc::ClientContext context_;
   In incoming_;
   std::atomic<bool> released_{false};

@@ -168,6 +168,13 @@ std::string FakePrefillWorker::address() const { return absl::StrCat("127.0.0.1:
 
 grpc::ServerReadReactor<cluster::v1::MediaPiece>* FakePrefillWorker::PutMedia(
     grpc::CallbackServerContext*, cluster::v1::PutMediaResponse*) {
+  {
+    MutexLock lock(mutex_);
+    if (uploads_hang_) {
+      ++hung_uploads_;
+      return new HungCall<grpc::ServerReadReactor<cluster::v1::MediaPiece>>;
+    }
+  }
   return new MediaReader(*this);
 }
 
@@ -197,6 +204,16 @@ int FakePrefillWorker::num_cancels() const {
 void FakePrefillWorker::SetMediaStatus(const absl::Status& status) {
   MutexLock lock(mutex_);
   media_status_ = status;
+}
+
+void FakePrefillWorker::HangUploads() {
+  MutexLock lock(mutex_);
+  uploads_hang_ = true;
+}
+
+int FakePrefillWorker::hung_uploads() const {
+  MutexLock lock(mutex_);
+  return hung_uploads_;
 }
 
 std::map<std::string, std::string> FakePrefillWorker::media() const {

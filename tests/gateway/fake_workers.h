@@ -33,6 +33,14 @@ class FakeIdentity {
   cluster::v1::WorkerState state_ ABSL_GUARDED_BY(mutex_);
 };
 
+// A call that is taken and then left alone until it is cancelled, as by a worker that hangs.
+// Deletes itself when the call is over.
+template <typename Reactor>
+class HungCall final : public Reactor {
+  void OnCancel() override { this->Finish(grpc::Status::CANCELLED); }
+  void OnDone() override { delete this; }
+};
+
 // The server half of both: one Attach stream at a time, and a script called for every message.
 template <typename In, typename Out>
 class FakeAttachment {
@@ -51,7 +59,16 @@ class FakeAttachment {
     }
     if (sender != nullptr) sender->Send(std::move(message));
   }
+  // The next streams hang: nothing is read, and no half-close is answered.
+  void Hang() {
+    MutexLock lock(mutex_);
+    hangs_ = true;
+  }
   grpc::ServerBidiReactor<In, Out>* Attach(grpc::CallbackServerContext& context) {
+    {
+      MutexLock lock(mutex_);
+      if (hangs_) return new HungCall<grpc::ServerBidiReactor<In, Out>>;
+    }
     auto sender = std::make_shared<StreamSender<Out>>(1024);
     {
       MutexLock lock(mutex_);
@@ -85,6 +102,7 @@ class FakeAttachment {
 
   mutable Mutex mutex_;
   Script script_ ABSL_GUARDED_BY(mutex_);
+  bool hangs_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<StreamSender<Out>> sender_ ABSL_GUARDED_BY(mutex_);
   std::vector<In> received_ ABSL_GUARDED_BY(mutex_);
 };
@@ -137,6 +155,9 @@ class FakePrefillWorker final : public cluster::v1::Prefill::CallbackService {
   int num_cancels() const;
   // What PutMedia answers from here on.
   void SetMediaStatus(const absl::Status& status);
+  // The next uploads hang.
+  void HangUploads();
+  int hung_uploads() const;
   std::map<std::string, std::string> media() const;  // bytes by content hash
 
  private:
@@ -150,6 +171,8 @@ class FakePrefillWorker final : public cluster::v1::Prefill::CallbackService {
 
   mutable Mutex mutex_;
   absl::Status media_status_ ABSL_GUARDED_BY(mutex_);
+  bool uploads_hang_ ABSL_GUARDED_BY(mutex_) = false;
+  int hung_uploads_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::string, std::string> media_ ABSL_GUARDED_BY(mutex_);
   int port_ = 0;
   std::unique_ptr<WorkerService> watch_;

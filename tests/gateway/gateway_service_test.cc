@@ -200,36 +200,6 @@ TEST_F(GatewayServiceTest, ARefusalOfTheDecodeWorkerIsPassedOn) {
   EXPECT_EQ(GetErrorDetail(result.status)->retry_after, absl::Milliseconds(250));
 }
 
-TEST_F(GatewayServiceTest, EndsShortlyBeforeTheClientsDeadline) {
-  StartGateway();
-  const StreamResult result = Stream(Question("a"), absl::Milliseconds(600));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(result.status)) << result.status;
-  EXPECT_EQ(GetReason(result.status), Reason::kPrefillDeadline);
-  EXPECT_TRUE(
-      Eventually([this] { return decode_->num_cancels() == 1 && prefill_->num_cancels() == 1; }));
-}
-
-TEST_F(GatewayServiceTest, RequestsWithoutADeadlineGetOne) {
-  options_.request_timeout_max = absl::Milliseconds(300);
-  StartGateway();
-  const StreamResult result = Stream(Question("a"));
-  EXPECT_EQ(GetReason(result.status), Reason::kPrefillDeadline);
-  EXPECT_LT(result.took, absl::Seconds(5));
-}
-
-TEST_F(GatewayServiceTest, AClientThatLeavesFreesTheWorkers) {
-  StartGateway();
-  const auto context = Context();
-  const auto reader = chat_->StreamGenerate(context.get(), Question("a"));
-  v1::GenerateEvent event;
-  ASSERT_TRUE(reader->Read(&event));
-  ASSERT_TRUE(Eventually([this] { return prefill_->attachment.received().size() == 1; }));
-  context->TryCancel();
-  reader->Finish();
-  EXPECT_TRUE(
-      Eventually([this] { return decode_->num_cancels() == 1 && prefill_->num_cancels() == 1; }));
-}
-
 TEST_F(GatewayServiceTest, TheDeathOfADecodeWorkerEndsItsRequestsOnly) {
   auto other = std::make_unique<FakeDecodeWorker>("other-decode");
   decodes_.push_back(other.get());
@@ -335,47 +305,21 @@ TEST_F(GatewayServiceTest, ADrainingWorkerGetsNothingNewAndFinishes) {
   EXPECT_TRUE(result.status.ok()) << result.status;
 }
 
-TEST_F(GatewayServiceTest, RefusesMoreThanItTakesOn) {
-  options_.admission.requests_max = 1;
+TEST_F(GatewayServiceTest, ARollingUpgradePairsWorkersOfOneBuild) {
+  auto upgraded = std::make_unique<FakeDecodeWorker>("upgraded-decode");
+  const auto upgrade = [](cluster::v1::WorkerState& state) {
+    state.mutable_identity()->set_build("2");
+  };
+  upgraded->identity.Change(upgrade);
+  prefill_->identity.Change(upgrade);
+  decodes_.push_back(upgraded.get());
   StartGateway();
-  StreamResult result;
-  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(10)); });
-  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
-  const StreamResult refused = Stream(Question("a"));
-  EXPECT_TRUE(absl::IsResourceExhausted(refused.status)) << refused.status;
-  EXPECT_EQ(GetReason(refused.status), Reason::kQueueFull);
-  EXPECT_TRUE(GetErrorDetail(refused.status)->retry_after.has_value());
-  const uint64_t request = prefill_->attachment.received().at(0).run().request();
-  prefill_->SendFirst(request, IdOf("a"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
-  client.join();
-  EXPECT_TRUE(result.status.ok()) << result.status;
-}
-
-TEST_F(GatewayServiceTest, DrainLetsOpenRequestsFinish) {
-  StartGateway();
-  StreamResult result;
-  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(10)); });
-  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
-  std::thread drain([&] { gateway_->Drain(absl::Seconds(10)); });
-  EXPECT_TRUE(Eventually([this] { return !IsServing(); }));
-  const StreamResult refused = Stream(Question("a"));
-  EXPECT_EQ(GetReason(refused.status), Reason::kDraining) << refused.status;
-  const uint64_t request = prefill_->attachment.received().at(0).run().request();
-  prefill_->SendFirst(request, IdOf("a"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
-  client.join();
-  drain.join();
-  EXPECT_TRUE(result.status.ok()) << result.status;
-}
-
-TEST_F(GatewayServiceTest, DrainEndsWhatTakesTooLong) {
-  StartGateway();
-  StreamResult result;
-  std::thread client([&] { result = Stream(Question("a"), absl::Seconds(10)); });
-  ASSERT_TRUE(Eventually([&] { return prefill_->attachment.received().size() == 1; }));
-  gateway_->Drain(absl::Milliseconds(100));
-  client.join();
-  EXPECT_EQ(GetReason(result.status), Reason::kDraining) << result.status;
-  EXPECT_TRUE(Eventually([this] { return prefill_->num_cancels() == 1; }));
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  for (int i = 0; i < 4; ++i) {
+    const StreamResult result = Stream(Question("a"));
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    EXPECT_EQ(result.events.back().summary().decode_worker(), "upgraded-decode");
+  }
 }
 
 TEST_F(GatewayServiceTest, CountsTokens) {

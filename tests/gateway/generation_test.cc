@@ -336,6 +336,32 @@ TEST_F(GenerationTest, TheDeadlineTellsThePhase) {
   EXPECT_EQ(prefill_->cancels, 2) << "not before the run, not after the KV has arrived";
 }
 
+TEST_F(GenerationTest, ADeadlineThatAWorkerNoticesFirstTellsThePhaseToo) {
+  const absl::Status late = MakeError(absl::StatusCode::kDeadlineExceeded, "late",
+                                      {.reason = Reason::kTransferDeadline,
+                                       .field = "",
+                                       .limit = "",
+                                       .actual = "",
+                                       .retry_after = std::nullopt});
+  StartAndRun();
+  clock_.Advance(absl::Seconds(10) - absl::Milliseconds(1));
+  generation_->OnDecodeEnded(1, late);
+  EXPECT_EQ(EndReason(), Reason::kPrefillDeadline);
+
+  recorder_ = std::make_shared<Recorder>();
+  StartAndRun();
+  First(10);
+  clock_.Advance(absl::Seconds(10) - absl::Milliseconds(1));
+  generation_->OnPrefillEnded(1, late);
+  EXPECT_EQ(EndReason(), Reason::kTransferDeadline);
+  EXPECT_NE(End().status.message(), "late");
+
+  recorder_ = std::make_shared<Recorder>();
+  StartAndRun();
+  generation_->OnPrefillEnded(1, late);
+  EXPECT_EQ(End().status, late) << "not the request's deadline: a transfer that stalled";
+}
+
 TEST_F(GenerationTest, AStopStringEndsItAndFreesTheDecodeWorker) {
   recorder_->enough_at = 2;
   StartAndRun();

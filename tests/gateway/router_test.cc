@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gateway/worker_connection.h"
 #include "runtime/base/error.h"
 
 namespace cleave {
@@ -70,6 +71,27 @@ TEST_F(RouterTest, SaysWhatIsMissing) {
   EXPECT_EQ(Choose(), "pe");
   prefill_[0].status.usable = false;
   EXPECT_EQ(Choose(), "NO_PREFILL_WORKER");
+}
+
+TEST_F(RouterTest, PairsOnlyWhatTheKvLinkTakesForEqual) {
+  cluster::v1::WorkerIdentity identity;
+  const std::string plain = Compatibility(identity);
+  AddPrefill("p", Usable(plain));
+  for (const auto set : {&cluster::v1::WorkerIdentity::set_build<const char*>,
+                         &cluster::v1::WorkerIdentity::set_weights_fingerprint<const char*>,
+                         &cluster::v1::WorkerIdentity::set_kv_layout<const char*>,
+                         &cluster::v1::WorkerIdentity::set_numerics_fingerprint<const char*>}) {
+    cluster::v1::WorkerIdentity other;
+    (other.*set)("other");
+    decode_.clear();
+    AddDecode("d", Usable(Compatibility(other)));
+    EXPECT_EQ(Choose(), "WORKER_MISMATCH");
+    AddDecode("e", Usable(plain));
+    EXPECT_EQ(Choose(), "pe");
+  }
+  identity.set_name("another");
+  identity.set_incarnation(7);
+  EXPECT_EQ(Compatibility(identity), plain);
 }
 
 TEST_F(RouterTest, TakesTheLeastLoaded) {

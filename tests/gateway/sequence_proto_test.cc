@@ -1,0 +1,25 @@
+#include "gateway/sequence_proto.h"
+
+#include <gtest/gtest.h>
+
+namespace cleave {
+namespace {
+
+uint32_t MillisecondsOf(absl::Duration time_left) {
+  return ToProto(SequenceOrder{}, time_left).time_left_milliseconds();
+}
+
+TEST(SequenceProtoTest, AWorkersDeadlineIsNotBeforeTheGateways) {
+  EXPECT_EQ(MillisecondsOf(absl::Milliseconds(1500)), 1500u);
+  EXPECT_EQ(MillisecondsOf(absl::Microseconds(1500)), 2u);
+  EXPECT_EQ(MillisecondsOf(absl::ZeroDuration()), 1u);
+  EXPECT_EQ(MillisecondsOf(absl::InfiniteDuration()), 2'147'483'647u);
+}
+
+TEST(SequenceProtoTest, UnknownCausesEndNothing) {
+  EXPECT_EQ(FromProto(cluster::v1::FINISH_CAUSE_MAX_TOKENS), FinishCause::kMaxTokens);
+  EXPECT_EQ(FromProto(static_cast<cluster::v1::FinishCause>(99)), FinishCause::kNone);
+}
+
+}  // namespace
+}  // namespace cleave
