@@ -51,7 +51,7 @@ absl::Status ReadStopIds(const JsonValue& root, ModelDefaults& defaults) {
 
 absl::Status ReadGeneration(const JsonValue& root, ModelDefaults& defaults) {
   RETURN_IF_ERROR(ReadStopIds(root, defaults));
-  bool samples = true;
+  bool samples = false;  // as the reference, for checkpoints that do not say
   double temperature = 1, top_p = 1;
   int64_t top_k = 0;
   if (root.Has("do_sample")) {

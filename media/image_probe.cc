@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "media/byte_view.h"
 #include "media/exif_orientation.h"
 #include "media/file_kind.h"
@@ -108,9 +109,11 @@ absl::Status ReadStartOfFrame(uint8_t marker, absl::string_view segment, ImageIn
   return absl::OkStatus();
 }
 
+// Before the EXIF data of a JPEG; some writers leave it in a PNG too.
+constexpr absl::string_view kExifHead = Magic("Exif\0\0");
+
 // Walks the segments up to the first scan.
 absl::StatusOr<ImageInfo> ProbeJpeg(absl::string_view file, const MediaLimits& limits) {
-  constexpr absl::string_view kExifHead = Magic("Exif\0\0");
   const ByteView view{file, ByteOrder::kBig};
   ImageInfo info;
   info.kind = ImageKind::kJpeg;
@@ -202,7 +205,9 @@ absl::StatusOr<ImageInfo> ProbePng(absl::string_view file, const MediaLimits& li
     }
     if (type == "IHDR") RETURN_IF_ERROR(ReadPngHeader(data, &info));
     header_seen = true;
-    if (type == "eXIf" && orientation == 0) orientation = ReadExifOrientation(data);
+    if (type == "eXIf" && orientation == 0) {
+      orientation = ReadExifOrientation(absl::StripPrefix(data, kExifHead));
+    }
     if (type == "IEND") return Oriented(info, std::max(orientation, 1), limits);
     at += kPngChunkOverhead + *length;
   }

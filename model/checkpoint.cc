@@ -64,9 +64,11 @@ absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& folder) {
   }
   for (const std::string& shard : shards) RETURN_IF_ERROR(checkpoint.AddFile(shard));
   for (const auto& [name, shard] : entries) {
-    if (checkpoint.Find(std::string(name)) == nullptr) {
+    const auto place = shards.find(std::string(*shard.AsString()));
+    const auto file = static_cast<size_t>(std::distance(shards.begin(), place));
+    if (checkpoint.files_[file].Find(std::string(name)) == nullptr) {
       return absl::InvalidArgumentError(
-          absl::StrCat(shard.Where(), ": no shard holds this tensor"));
+          absl::StrCat(shard.Where(), ": ", *place, " does not hold this tensor"));
     }
   }
   return checkpoint;

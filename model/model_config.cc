@@ -16,6 +16,10 @@ namespace {
 constexpr IntRange kSize{1, 1 << 24};
 constexpr IntRange kCount{1, 4096};
 
+// What media/ cuts pictures and sounds into.
+constexpr int kTilePixels = 48;
+constexpr int kSamplesPerToken = 640;
+
 absl::StatusOr<int> Size(const JsonValue& object, absl::string_view key, IntRange range = kSize) {
   ASSIGN_OR_RETURN(const int64_t value, object.Int(key, range));
   return static_cast<int>(value);
@@ -26,11 +30,17 @@ absl::StatusOr<int> SizeOr(const JsonValue& object, absl::string_view key, int o
   return Size(object, key);
 }
 
-absl::StatusOr<float> PositiveFloat(const JsonValue& object, absl::string_view key) {
+absl::StatusOr<double> PositiveDouble(const JsonValue& object, absl::string_view key) {
   ASSIGN_OR_RETURN(const double value, object.Double(key));
   if (!(value > 0 && value < 1e30)) {
-    return absl::InvalidArgumentError(absl::StrCat(object.Where(), " ", key, " is ", value));
+    return absl::InvalidArgumentError(absl::StrCat(object.Where(), " ", key, " is ", value,
+                                                   ", allowed is above 0 and below 1e30"));
   }
+  return value;
+}
+
+absl::StatusOr<float> PositiveFloat(const JsonValue& object, absl::string_view key) {
+  ASSIGN_OR_RETURN(const double value, PositiveDouble(object, key));
   return static_cast<float>(value);
 }
 
@@ -85,7 +95,7 @@ absl::StatusOr<std::vector<std::optional<JsonValue>>> PerLayerEntries(const Json
 absl::StatusOr<std::vector<LayerConfig>> ParseLayers(const JsonValue& text) {
   ASSIGN_OR_RETURN(const int count, Size(text, "num_hidden_layers", kCount));
   ASSIGN_OR_RETURN(const JsonValue types_member, text.Member("layer_types"));
-  ASSIGN_OR_RETURN(const std::vector<JsonValue> types, types_member.AsArray());
+  ASSIGN_OR_RETURN(const std::vector<JsonValue> types, types_member.AsArray(kCount.max));
   if (types.size() != static_cast<size_t>(count)) {
     return absl::InvalidArgumentError(absl::StrCat(types_member.Where(), " has ", types.size(),
                                                    " entries for ", count, " layers"));
@@ -122,7 +132,9 @@ absl::Status CheckLayers(const ModelConfig& config, absl::string_view name) {
     const LayerConfig*& other = first[layer.kind == KvKind::kFull];
     if (other == nullptr) other = &layer;
     if (other->head_dim != layer.head_dim || other->kv_heads != layer.kv_heads) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": layers of one kind differ in shape"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          name, ": layers of one kind differ in shape: ", layer.kv_heads, " KV heads of ",
+          layer.head_dim, " and ", other->kv_heads, " of ", other->head_dim));
     }
     if (config.query_heads % layer.kv_heads != 0) {
       return absl::InvalidArgumentError(absl::StrCat(name, ": ", config.query_heads,
@@ -148,9 +160,9 @@ absl::StatusOr<RopeConfig> ParseRope(const JsonValue& text, absl::string_view ki
   ASSIGN_OR_RETURN(const std::string found, rope.String("rope_type"));
   if (found != type) return Unsupported(rope, "rope_type", type);
   RopeConfig config{.theta = 0, .rotary_fraction = 1};
-  ASSIGN_OR_RETURN(config.theta, PositiveFloat(rope, "rope_theta"));
+  ASSIGN_OR_RETURN(config.theta, PositiveDouble(rope, "rope_theta"));
   if (rope.Has("partial_rotary_factor")) {
-    ASSIGN_OR_RETURN(config.rotary_fraction, PositiveFloat(rope, "partial_rotary_factor"));
+    ASSIGN_OR_RETURN(config.rotary_fraction, PositiveDouble(rope, "partial_rotary_factor"));
     if (config.rotary_fraction > 1) return Unsupported(rope, "partial_rotary_factor", "at most 1");
   }
   return config;
@@ -206,6 +218,9 @@ absl::Status ParseVision(const JsonValue& root, ModelConfig& config) {
   ASSIGN_OR_RETURN(out.embedding_dim, Size(vision, "mm_embed_dim"));
   ASSIGN_OR_RETURN(out.output_dim, Size(vision, "output_proj_dims"));
   ASSIGN_OR_RETURN(out.rms_epsilon, PositiveFloat(vision, "rms_norm_eps"));
+  if (out.tile_pixels() != kTilePixels) {
+    return Unsupported(vision, "patch_size times pooling_kernel_size", absl::StrCat(kTilePixels));
+  }
   if (out.output_dim != out.embedding_dim) {
     return Unsupported(vision, "output_proj_dims", "equal to mm_embed_dim");
   }
@@ -215,6 +230,9 @@ absl::Status ParseVision(const JsonValue& root, ModelConfig& config) {
 absl::Status ParseAudio(const JsonValue& root, ModelConfig& config) {
   ASSIGN_OR_RETURN(const JsonValue audio, root.Object("audio_config"));
   ASSIGN_OR_RETURN(config.audio.samples_per_token, Size(audio, "audio_embed_dim"));
+  if (config.audio.samples_per_token != kSamplesPerToken) {
+    return Unsupported(audio, "audio_embed_dim", absl::StrCat(kSamplesPerToken));
+  }
   ASSIGN_OR_RETURN(config.audio.rms_epsilon, PositiveFloat(audio, "rms_norm_eps"));
   return absl::OkStatus();
 }
@@ -230,7 +248,8 @@ absl::StatusOr<std::vector<int32_t>> TokenIds(const JsonValue& object, absl::str
     ids.push_back(static_cast<int32_t>(id));
     return ids;
   }
-  ASSIGN_OR_RETURN(const std::vector<JsonValue> elements, member.AsArray());
+  ASSIGN_OR_RETURN(const std::vector<JsonValue> elements,
+                   member.AsArray(static_cast<size_t>(config.vocabulary_size)));
   for (const JsonValue& element : elements) {
     ASSIGN_OR_RETURN(const int64_t id, element.AsInt(range));
     ids.push_back(static_cast<int32_t>(id));
@@ -245,38 +264,6 @@ absl::Status ParseGeneration(const JsonValue& root, ModelConfig& config) {
     return absl::InvalidArgumentError(absl::StrCat(root.Where(), " eos_token_id names no token"));
   }
   ASSIGN_OR_RETURN(out.suppressed_ids, TokenIds(root, "suppress_tokens", config));
-  out.temperature = 0;
-  out.top_k = 0;
-  out.top_p = 1;
-  if (root.Has("do_sample")) {
-    ASSIGN_OR_RETURN(const bool sample, root.Bool("do_sample"));
-    if (!sample) return absl::OkStatus();
-    out.temperature = 1;
-  }
-  if (root.Has("temperature")) {
-    ASSIGN_OR_RETURN(out.temperature, PositiveFloat(root, "temperature"));
-  }
-  if (root.Has("top_k")) {
-    ASSIGN_OR_RETURN(const int64_t top_k, root.Int("top_k", {0, config.vocabulary_size}));
-    out.top_k = static_cast<int>(top_k);
-  }
-  if (root.Has("top_p")) {
-    ASSIGN_OR_RETURN(out.top_p, PositiveFloat(root, "top_p"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ParseProcessor(const JsonValue& root, ModelConfig& config) {
-  ASSIGN_OR_RETURN(const JsonValue image, root.Object("image_processor"));
-  ASSIGN_OR_RETURN(config.vision.default_soft_tokens, Size(image, "max_soft_tokens"));
-  config.vision.video_default_soft_tokens = config.vision.default_soft_tokens;
-  if (root.Has("video_processor")) {
-    ASSIGN_OR_RETURN(const JsonValue video, root.Object("video_processor"));
-    ASSIGN_OR_RETURN(config.vision.video_default_soft_tokens, Size(video, "max_soft_tokens"));
-  }
-  ASSIGN_OR_RETURN(const JsonValue audio, root.Object("feature_extractor"));
-  ASSIGN_OR_RETURN(config.audio.sample_rate_hz, Size(audio, "sampling_rate"));
-  ASSIGN_OR_RETURN(config.audio.tokens_max, Size(root, "audio_seq_length"));
   return absl::OkStatus();
 }
 
@@ -284,16 +271,12 @@ absl::Status ParseProcessor(const JsonValue& root, ModelConfig& config) {
 
 absl::StatusOr<ModelConfig> ModelConfig::Parse(absl::string_view config_json,
                                                absl::string_view generation_json,
-                                               absl::string_view processor_json,
                                                absl::string_view name) {
   ASSIGN_OR_RETURN(const JsonDocument config_file,
                    JsonDocument::Parse(config_json, absl::StrCat(name, "/config.json")));
   ASSIGN_OR_RETURN(
       const JsonDocument generation_file,
       JsonDocument::Parse(generation_json, absl::StrCat(name, "/generation_config.json")));
-  ASSIGN_OR_RETURN(
-      const JsonDocument processor_file,
-      JsonDocument::Parse(processor_json, absl::StrCat(name, "/processor_config.json")));
   const JsonValue root = config_file.root();
   ASSIGN_OR_RETURN(const std::string model_type, root.String("model_type"));
   if (model_type != "gemma4_unified") return Unsupported(root, "model_type", "gemma4_unified");
@@ -304,15 +287,13 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(absl::string_view config_json,
   RETURN_IF_ERROR(ParseVision(root, config));
   RETURN_IF_ERROR(ParseAudio(root, config));
   RETURN_IF_ERROR(ParseGeneration(generation_file.root(), config));
-  RETURN_IF_ERROR(ParseProcessor(processor_file.root(), config));
   return config;
 }
 
 absl::StatusOr<ModelConfig> ModelConfig::Load(const std::string& folder) {
   ASSIGN_OR_RETURN(const std::string config, ReadFile(folder + "/config.json"));
   ASSIGN_OR_RETURN(const std::string generation, ReadFile(folder + "/generation_config.json"));
-  ASSIGN_OR_RETURN(const std::string processor, ReadFile(folder + "/processor_config.json"));
-  return Parse(config, generation, processor, folder);
+  return Parse(config, generation, folder);
 }
 
 }  // namespace cleave

@@ -40,8 +40,6 @@ struct VisionConfig {
   int embedding_dim;   // of the tile after its dense layer
   int output_dim;      // what the projection reads; equals embedding_dim
   float rms_epsilon;
-  int default_soft_tokens;        // budget when a request names none
-  int video_default_soft_tokens;  // the same for one frame of a video
 
   int tile_pixels() const { return patch_pixels * pool_patches; }
   int tile_values() const { return tile_pixels() * tile_pixels() * 3; }
@@ -49,29 +47,25 @@ struct VisionConfig {
 
 struct AudioConfig {
   int samples_per_token;  // 640
-  int sample_rate_hz;     // 16000
-  int tokens_max;         // what the processor states as its nominal length: 750 (30 s)
   float rms_epsilon;
 };
 
-// What a request gets when it says nothing, and the ids that end or never enter an answer.
+// The ids that end or never enter an answer. (What a request gets when it says nothing is the
+// gateway's.)
 struct GenerationConfig {
   std::vector<int32_t> stop_ids;
   std::vector<int32_t> suppressed_ids;
-  float temperature;  // 0 when the checkpoint says do_sample: false
-  int top_k;          // 0: off
-  float top_p;        // 1: off
 };
 
 struct ModelConfig {
-  // Reads the three files of `folder`. Either spelling of the per-layer shapes is taken. NOT_FOUND
-  // when a file is missing; INVALID_ARGUMENT, naming file and field, for anything malformed, out of
-  // range, or a variant of the architecture that this code does not compute.
+  // Reads config.json and generation_config.json of `folder`. Either spelling of the per-layer
+  // shapes is taken. NOT_FOUND when a file is missing; INVALID_ARGUMENT, naming file and field, for
+  // anything malformed, out of range, or a variant of the architecture that this code does not
+  // compute.
   static absl::StatusOr<ModelConfig> Load(const std::string& folder);
   // The same from texts. `name` stands in messages.
   static absl::StatusOr<ModelConfig> Parse(absl::string_view config_json,
                                            absl::string_view generation_json,
-                                           absl::string_view processor_json,
                                            absl::string_view name);
 
   int hidden_size;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr uint64_t kHeaderBytesMax = uint64_t{16} << 20;
 constexpr size_t kLengthBytes = 8;
+constexpr size_t kDimensionsMax = 8;
 
 static_assert(std::endian::native == std::endian::little, "tensors are mapped as they are stored");
 
@@ -46,13 +47,13 @@ absl::StatusOr<StoredTensor> ParseTensor(const JsonValue& entry, absl::Span<cons
   }
   StoredTensor tensor{.dtype = *dtype, .shape = {}, .bytes = {}};
   ASSIGN_OR_RETURN(const JsonValue shape, entry.Member("shape"));
-  ASSIGN_OR_RETURN(const std::vector<JsonValue> dimensions, shape.AsArray());
+  ASSIGN_OR_RETURN(const std::vector<JsonValue> dimensions, shape.AsArray(kDimensionsMax));
   for (const JsonValue& dimension : dimensions) {
     ASSIGN_OR_RETURN(const int64_t size, dimension.AsInt({0, int64_t{1} << 40}));
     tensor.shape.push_back(size);
   }
   ASSIGN_OR_RETURN(const JsonValue offsets_member, entry.Member("data_offsets"));
-  ASSIGN_OR_RETURN(const std::vector<JsonValue> offsets, offsets_member.AsArray());
+  ASSIGN_OR_RETURN(const std::vector<JsonValue> offsets, offsets_member.AsArray(2));
   if (offsets.size() != 2) {
     return absl::InvalidArgumentError(absl::StrCat(offsets_member.Where(), ": not two offsets"));
   }

@@ -153,10 +153,14 @@ absl::StatusOr<absl::string_view> JsonValue::AsString() const {
   return Text(AsNode(node_));
 }
 
-absl::StatusOr<std::vector<JsonValue>> JsonValue::AsArray() const {
+absl::StatusOr<std::vector<JsonValue>> JsonValue::AsArray(size_t elements_max) const {
   if (!IsArray()) return WrongType("a list");
   std::vector<JsonValue> elements;
   const Node& node = AsNode(node_);
+  if (node.Size() > elements_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, " has ", node.Size(), " elements, allowed are ", elements_max));
+  }
   elements.reserve(node.Size());
   for (rapidjson::SizeType i = 0; i < node.Size(); ++i) {
     elements.push_back(JsonValue(&node[i], absl::StrCat(path_, "[", i, "]")));

@@ -45,7 +45,8 @@ class JsonValue {
   // This value itself, as one of the types.
   absl::StatusOr<int64_t> AsInt(IntRange range = {}) const;
   absl::StatusOr<absl::string_view> AsString() const;
-  absl::StatusOr<std::vector<JsonValue>> AsArray() const;
+  // At most `elements_max` of them: looked at before any is made.
+  absl::StatusOr<std::vector<JsonValue>> AsArray(size_t elements_max = 1 << 24) const;
   // Members in file order; a key that occurs twice is an error.
   absl::StatusOr<std::vector<std::pair<absl::string_view, JsonValue>>> AsMembers() const;
 

@@ -1,4 +1,4 @@
-// The three configuration files, separated by zero bytes. A configuration that is accepted must be
+// The two configuration files, separated by a zero byte. A configuration that is accepted must be
 // one that page layouts can be computed for.
 #include <cstdint>
 #include <string>
@@ -12,8 +12,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
   std::vector<absl::string_view> files = absl::StrSplit(text, '\0');
-  files.resize(3);
-  const auto config = cleave::ModelConfig::Parse(files[0], files[1], files[2], "fuzz");
+  files.resize(2);
+  const auto config = cleave::ModelConfig::Parse(files[0], files[1], "fuzz");
   if (!config.ok()) return 0;
   const auto layout = cleave::KvLayout::Create(*config, 64, cleave::DType::kFloat32);
   if (!layout.ok() || layout->kind(cleave::KvKind::kFull).page_bytes <= 0) __builtin_trap();

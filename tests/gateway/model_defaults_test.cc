@@ -33,6 +33,13 @@ TEST(ModelDefaultsTest, NoSamplingIsGreedy) {
   EXPECT_THAT(defaults->stop_ids, ElementsAre(1));
 }
 
+TEST(ModelDefaultsTest, AFileThatDoesNotSayIsGreedyAsTheReferenceIs) {
+  const auto defaults = ModelDefaults::Parse(TestConfigJson(), R"({"top_k":64,"eos_token_id":1})",
+                                             TestProcessorJson(), "folder");
+  ASSERT_TRUE(defaults.ok()) << defaults.status();
+  EXPECT_EQ(defaults->temperature, 0.0f);
+}
+
 TEST(ModelDefaultsTest, AnotherArchitectureIsNamed) {
   const auto defaults =
       ModelDefaults::Parse(absl::StrReplaceAll(TestConfigJson(), {{"gemma4_unified", "llama"}}),

@@ -53,6 +53,15 @@ TEST(ImageProbe, OrientationSwapsTheSides) {
   }
 }
 
+// As Pillow reads it: the head that belongs to JPEG is passed over in a PNG.
+TEST(ImageProbe, ReadsAnOrientationBehindAJpegHead) {
+  const std::string exif = std::string("Exif\0\0", 6) + media_test::ExifData(6);
+  const auto info =
+      ProbeImage(PngHeader(30, 20) + PngChunk("eXIf", exif) + PngChunk("IEND", ""), MediaLimits());
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->orientation, 6);
+}
+
 TEST(ImageProbe, LimitsHoldAtTheLimitAndOneOver) {
   for (const std::string& file : {JpegFile(Gradient(30, 20)), PngFile(Gradient(30, 20))}) {
     const auto bytes = static_cast<int64_t>(file.size());

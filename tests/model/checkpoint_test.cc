@@ -74,7 +74,11 @@ TEST_F(CheckpointTest, RefusesAnIndexThatLies) {
   EXPECT_THAT(Checkpoint::Open(folder_), Fails(kInvalid, "a is in another shard too"));
   Write("model.safetensors.index.json",
         R"({"weight_map": {"a": "one.safetensors", "b": "one.safetensors"}})");
-  EXPECT_THAT(Checkpoint::Open(folder_), Fails(kInvalid, "no shard holds"));
+  EXPECT_THAT(Checkpoint::Open(folder_), Fails(kInvalid, "one.safetensors does not hold"));
+  WriteTensors("two.safetensors", {"b"});
+  Write("model.safetensors.index.json",
+        R"({"weight_map": {"a": "two.safetensors", "b": "one.safetensors"}})");
+  EXPECT_THAT(Checkpoint::Open(folder_), Fails(kInvalid, "a: two.safetensors does not hold"));
   Write("model.safetensors.index.json", R"({"weight_map": {"a": "../one.safetensors"}})");
   EXPECT_THAT(Checkpoint::Open(folder_), Fails(kInvalid, "not a shard of this folder"));
 }

@@ -17,8 +17,7 @@ const std::string kFolder = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/ti
 std::string Read(const std::string& name) { return *ReadFile(kFolder + "/" + name); }
 
 absl::StatusOr<ModelConfig> ParseWith(const std::string& config) {
-  return ModelConfig::Parse(config, Read("generation_config.json"), Read("processor_config.json"),
-                            "tiny");
+  return ModelConfig::Parse(config, Read("generation_config.json"), "tiny");
 }
 
 TEST(ModelConfigTest, ReadsTheCheckpointOfTheRepository) {
@@ -34,7 +33,6 @@ TEST(ModelConfigTest, ReadsTheCheckpointOfTheRepository) {
   EXPECT_EQ(config.audio.samples_per_token, 640);
   EXPECT_EQ(config.generation.stop_ids.size(), 3u);
   EXPECT_EQ(config.generation.suppressed_ids.size(), 2u);
-  EXPECT_EQ(config.generation.top_k, 64);
 }
 
 TEST(ModelConfigTest, BothSpellingsMeanTheSame) {
@@ -68,6 +66,10 @@ TEST(ModelConfigTest, RefusesOtherVariantsByName) {
               Fails(kInvalid, "sliding_window"));
   EXPECT_THAT(with("\"num_attention_heads\": 4", "\"num_attention_heads\": 3"),
               Fails(kInvalid, "query heads"));
+  EXPECT_THAT(with("\"pooling_kernel_size\": 3", "\"pooling_kernel_size\": 2"),
+              Fails(kInvalid, "48"));
+  EXPECT_THAT(with("\"audio_embed_dim\": 640", "\"audio_embed_dim\": 320"),
+              Fails(kInvalid, "audio_embed_dim must be 640"));
   EXPECT_THAT(ParseWith("{"), Fails(kInvalid, "not JSON"));
 }
 

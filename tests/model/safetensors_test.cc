@@ -53,6 +53,8 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(Parse("{" + Entry("a", "F32", "[1]", 0, 8) + "}", 4), Fails(kInvalid, "allowed"));
   EXPECT_THAT(Parse("{" + Entry("a", "U8", "[4]", 4, 0) + "}", 4), Fails(kInvalid, "fit"));
   EXPECT_THAT(Parse("{" + Entry("a", "U8", "[-1]", 0, 0) + "}", 0), Fails(kInvalid, "shape"));
+  EXPECT_THAT(Parse("{" + Entry("a", "U8", "[1,1,1,1,1,1,1,1,1]", 0, 1) + "}", 1),
+              Fails(kInvalid, "9 elements, allowed are 8"));
   EXPECT_THAT(
       Parse("{" + Entry("a", "U8", "[2]", 0, 2) + "," + Entry("b", "U8", "[2]", 1, 3) + "}", 3),
       Fails(kInvalid, "overlaps"));
