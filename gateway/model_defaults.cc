@@ -16,6 +16,7 @@ namespace {
 
 constexpr char kModelType[] = "gemma4_unified";
 constexpr IntRange kTokens{1, 1 << 22};
+constexpr int kAudioTokensDefault = 750;  // 30 s
 
 absl::Status ReadConfig(const JsonValue& root, ModelDefaults& defaults) {
   ASSIGN_OR_RETURN(const std::string type, root.String("model_type"));
@@ -40,7 +41,7 @@ absl::Status ReadStopIds(const JsonValue& root, ModelDefaults& defaults) {
   ASSIGN_OR_RETURN(const JsonValue value, root.Member("eos_token_id"));
   std::vector<JsonValue> values{value};
   if (value.IsArray()) {
-    ASSIGN_OR_RETURN(values, value.AsArray());
+    ASSIGN_OR_RETURN(values, value.AsArray(static_cast<size_t>(defaults.vocabulary_size)));
   }
   for (const JsonValue& id : values) {
     ASSIGN_OR_RETURN(const int64_t number, id.AsInt({0, defaults.vocabulary_size - 1}));
@@ -80,8 +81,10 @@ absl::Status ReadProcessor(const JsonValue& root, ModelDefaults& defaults) {
   defaults.image_token_budget = kImageBudgetDefault;
   if (root.Has("image_processor")) {
     ASSIGN_OR_RETURN(const JsonValue images, root.Object("image_processor"));
-    ASSIGN_OR_RETURN(const int64_t budget, images.Int("max_soft_tokens", kTokens));
-    defaults.image_token_budget = static_cast<int>(budget);
+    if (images.Has("max_soft_tokens")) {
+      ASSIGN_OR_RETURN(const int64_t budget, images.Int("max_soft_tokens", kTokens));
+      defaults.image_token_budget = static_cast<int>(budget);
+    }
   }
   if (std::find(std::begin(kImageBudgets), std::end(kImageBudgets), defaults.image_token_budget) ==
       std::end(kImageBudgets)) {
@@ -89,10 +92,14 @@ absl::Status ReadProcessor(const JsonValue& root, ModelDefaults& defaults) {
         absl::StrCat(root.Where(), " image_processor.max_soft_tokens is ",
                      defaults.image_token_budget, ", allowed are 70, 140, 280, 560 and 1120"));
   }
-  ASSIGN_OR_RETURN(const int64_t audio_tokens, root.Int("audio_seq_length", kTokens));
-  defaults.audio_tokens_max = static_cast<int>(audio_tokens);
+  defaults.audio_tokens_max = kAudioTokensDefault;
+  if (root.Has("audio_seq_length")) {
+    ASSIGN_OR_RETURN(const int64_t audio_tokens, root.Int("audio_seq_length", kTokens));
+    defaults.audio_tokens_max = static_cast<int>(audio_tokens);
+  }
   if (!root.Has("feature_extractor")) return absl::OkStatus();
   ASSIGN_OR_RETURN(const JsonValue sounds, root.Object("feature_extractor"));
+  if (!sounds.Has("sampling_rate")) return absl::OkStatus();
   return sounds.Int("sampling_rate", {kAudioSampleRate, kAudioSampleRate}).status();
 }
 
@@ -120,8 +127,10 @@ absl::StatusOr<ModelDefaults> ModelDefaults::Parse(absl::string_view config_json
 absl::StatusOr<ModelDefaults> ModelDefaults::Load(const std::string& folder) {
   ASSIGN_OR_RETURN(const std::string config, ReadFile(folder + "/config.json"));
   ASSIGN_OR_RETURN(const std::string generation, ReadFile(folder + "/generation_config.json"));
-  ASSIGN_OR_RETURN(const std::string processor, ReadFile(folder + "/processor_config.json"));
-  return Parse(config, generation, processor, folder);
+  absl::StatusOr<std::string> processor = ReadFile(folder + "/processor_config.json");
+  if (absl::IsNotFound(processor.status())) processor = "{}";
+  RETURN_IF_ERROR(processor.status());
+  return Parse(config, generation, *processor, folder);
 }
 
 absl::Status ModelDefaults::CheckVocabulary(const Vocabulary& vocabulary) const {

@@ -1,5 +1,5 @@
 // What the gateway needs to know of the checkpoint: the defaults of a request and the ids that end
-// an answer. From config.json, generation_config.json and processor_config.json.
+// an answer. From config.json, generation_config.json and, if there is one, processor_config.json.
 #pragma once
 
 #include <string>
@@ -12,10 +12,11 @@
 namespace cleave {
 
 struct ModelDefaults {
-  // NOT_FOUND when a file is missing; INVALID_ARGUMENT, naming file and field, when one is not what
-  // Gemma 4 Unified writes.
+  // NOT_FOUND when one of the first two files is missing; INVALID_ARGUMENT, naming file and field,
+  // when one is not what Gemma 4 Unified writes.
   static absl::StatusOr<ModelDefaults> Load(const std::string& folder);
-  // The same from texts; `folder` stands in messages.
+  // The same from texts; `folder` stands in messages. What processor_json ("{}" for none) leaves
+  // out is as the reference's processor has it.
   static absl::StatusOr<ModelDefaults> Parse(absl::string_view config_json,
                                              absl::string_view generation_json,
                                              absl::string_view processor_json,

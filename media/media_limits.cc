@@ -1,6 +1,7 @@
 #include "media/media_limits.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
@@ -66,10 +67,11 @@ absl::Status CheckAudioFormat(int64_t channels, int64_t sample_rate, const Media
 
 absl::Status CheckAudioLength(int64_t frames, int64_t sample_rate, const MediaLimits& limits) {
   if (frames <= limits.audio_seconds_max * sample_rate) return absl::OkStatus();
-  const double seconds = static_cast<double>(frames) / static_cast<double>(sample_rate);
+  // Rounded up, so that one sample too many reads as more than the limit.
+  const int64_t milliseconds = (frames * 1000 + sample_rate - 1) / sample_rate;
   return InvalidField(Reason::kMediaLimit, "audio.seconds",
                       absl::StrCat("at most ", limits.audio_seconds_max, " s"),
-                      absl::StrCat(seconds, " s"));
+                      absl::StrFormat("%d.%03d s", milliseconds / 1000, milliseconds % 1000));
 }
 
 }  // namespace cleave

@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -29,12 +30,12 @@ constexpr std::pair<const char*, const char*> kSpellings[] = {
 
 }  // namespace
 
-absl::Status Checkpoint::AddFile(const std::string& file_name) {
-  ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(folder_ + "/" + file_name));
+absl::Status Checkpoint::AddFile(const std::string& path) {
+  ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(path));
   for (const auto& [name, tensor] : file.tensors()) {
-    if (Find(name) != nullptr) {
+    if (const SafetensorsFile* other = FindFile(name)) {
       return absl::InvalidArgumentError(
-          absl::StrCat(folder_, "/", file_name, ": ", name, " is in another shard too"));
+          absl::StrCat(path, ": ", name, " is in another shard too, ", other->path()));
     }
   }
   files_.push_back(std::move(file));
@@ -42,13 +43,15 @@ absl::Status Checkpoint::AddFile(const std::string& file_name) {
 }
 
 absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& folder) {
-  Checkpoint checkpoint(folder);
+  Checkpoint checkpoint;
   const std::string index_path = folder + "/" + kIndexFile;
   absl::StatusOr<std::string> index = ReadFile(index_path);
   if (absl::IsNotFound(index.status())) {
-    RETURN_IF_ERROR(checkpoint.AddFile(kSingleFile));
+    checkpoint.list_path_ = absl::StrCat(folder, "/", kSingleFile);
+    RETURN_IF_ERROR(checkpoint.AddFile(checkpoint.list_path_));
     return checkpoint;
   }
+  checkpoint.list_path_ = index_path;
   RETURN_IF_ERROR(index.status());
   ASSIGN_OR_RETURN(const JsonDocument document, JsonDocument::Parse(*index, index_path));
   ASSIGN_OR_RETURN(const JsonValue map, document.root().Object("weight_map"));
@@ -62,56 +65,64 @@ absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& folder) {
     }
     shards.insert(std::string(file_name));
   }
-  for (const std::string& shard : shards) RETURN_IF_ERROR(checkpoint.AddFile(shard));
+  for (const std::string& shard : shards) {
+    RETURN_IF_ERROR(checkpoint.AddFile(absl::StrCat(folder, "/", shard)));
+  }
   for (const auto& [name, shard] : entries) {
-    const auto place = shards.find(std::string(*shard.AsString()));
-    const auto file = static_cast<size_t>(std::distance(shards.begin(), place));
-    if (checkpoint.files_[file].Find(std::string(name)) == nullptr) {
+    const SafetensorsFile* file = checkpoint.FindFile(std::string(name));
+    const std::string path = absl::StrCat(folder, "/", *shard.AsString());
+    if (file == nullptr || file->path() != path) {
       return absl::InvalidArgumentError(
-          absl::StrCat(shard.Where(), ": ", *place, " does not hold this tensor"));
+          absl::StrCat(shard.Where(), ": ", path, " does not hold this tensor"));
     }
   }
   return checkpoint;
 }
 
-const StoredTensor* Checkpoint::Find(const std::string& name) const {
+const SafetensorsFile* Checkpoint::FindFile(const std::string& name) const {
   for (const SafetensorsFile& file : files_) {
-    if (const StoredTensor* tensor = file.Find(name)) return tensor;
+    if (file.Find(name) != nullptr) return &file;
   }
   return nullptr;
 }
 
 absl::StatusOr<StoredTensor> Checkpoint::Get(const std::string& name,
                                              std::vector<int64_t> shape) const {
-  const StoredTensor* tensor = Find(name);
+  std::string stored_name = name;
+  const SafetensorsFile* file = FindFile(name);
   for (const auto& [released, newer] : kSpellings) {
-    if (tensor != nullptr || !absl::StartsWith(name, released)) continue;
-    tensor = Find(newer + name.substr(std::string(released).size()));
+    if (file != nullptr || !absl::StartsWith(name, released)) continue;
+    stored_name = newer + name.substr(std::string(released).size());
+    file = FindFile(stored_name);
   }
-  if (tensor == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(folder_, ": the tensor ", name, " is missing"));
+  if (file == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(list_path_, ": the tensor ", name, " is missing"));
   }
-  const bool is_float = tensor->dtype == DType::kFloat32 || tensor->dtype == DType::kBFloat16;
-  if (!is_float || tensor->shape != shape) {
-    return absl::InvalidArgumentError(absl::StrCat(folder_, ": ", name, " is ", tensor->Describe(),
-                                                   ", expected is float32 or bfloat16 [",
-                                                   absl::StrJoin(shape, ", "), "]"));
+  const StoredTensor& tensor = *file->Find(stored_name);
+  const bool is_float = tensor.dtype == DType::kFloat32 || tensor.dtype == DType::kBFloat16;
+  if (!is_float || tensor.shape != shape) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file->path(), ": ", stored_name, " is ", tensor.Describe(),
+                     ", expected is float32 or bfloat16 [", absl::StrJoin(shape, ", "), "]"));
   }
-  return *tensor;
+  return tensor;
 }
 
 std::string Checkpoint::Fingerprint() const {
   constexpr size_t kSampleBytes = 4096;
+  std::map<absl::string_view, const StoredTensor*> tensors;
+  for (const SafetensorsFile& file : files_) {
+    for (const auto& [name, tensor] : file.tensors()) tensors.emplace(name, &tensor);
+  }
   XXH3_state_t* state = XXH3_createState();
   XXH3_64bits_reset(state);
-  for (const SafetensorsFile& file : files_) {
-    for (const auto& [name, tensor] : file.tensors()) {
-      const std::string header = absl::StrCat(name, " ", tensor.Describe(), "\n");
-      XXH3_64bits_update(state, header.data(), header.size());
-      const size_t sample = std::min(kSampleBytes, tensor.bytes.size());
-      XXH3_64bits_update(state, tensor.bytes.data(), sample);
-      XXH3_64bits_update(state, tensor.bytes.data() + tensor.bytes.size() - sample, sample);
-    }
+  for (const auto& [name, tensor] : tensors) {
+    const std::string header = absl::StrCat(name, " ", tensor->Describe(), "\n");
+    XXH3_64bits_update(state, header.data(), header.size());
+    const size_t sample = std::min(kSampleBytes, tensor->bytes.size());
+    XXH3_64bits_update(state, tensor->bytes.data(), sample);
+    XXH3_64bits_update(state, tensor->bytes.data() + tensor->bytes.size() - sample, sample);
   }
   const uint64_t hash = XXH3_64bits_digest(state);
   XXH3_freeState(state);

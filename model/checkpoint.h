@@ -19,19 +19,20 @@ class Checkpoint {
 
   // The tensor with exactly this shape, in bfloat16 or float32. Released names are asked for; the
   // names that newer transformers use in memory (embed_vision.patch_dense, and so on) are found
-  // too.
+  // too. An error names the file and the tensor.
   absl::StatusOr<StoredTensor> Get(const std::string& name, std::vector<int64_t> shape) const;
 
   // XXH3-64 over names, shapes, dtypes and a sample of the bytes of every tensor, in hex: equal
-  // weights give equal strings in every worker. Reads a few MB at most.
+  // weights give equal strings in every worker, however they are split into files. Reads a few MB
+  // at most.
   std::string Fingerprint() const;
 
  private:
-  explicit Checkpoint(std::string folder) : folder_(std::move(folder)) {}
-  absl::Status AddFile(const std::string& file_name);
-  const StoredTensor* Find(const std::string& name) const;
+  // The file that holds the tensor, or nullptr.
+  const SafetensorsFile* FindFile(const std::string& name) const;
+  absl::Status AddFile(const std::string& path);
 
-  std::string folder_;
+  std::string list_path_;  // of the index, or of the only file: where a missing tensor is missed
   std::vector<SafetensorsFile> files_;
 };
 

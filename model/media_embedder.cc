@@ -1,9 +1,11 @@
 #include "model/media_embedder.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/base/error.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
@@ -55,10 +57,10 @@ absl::StatusOr<SoftEmbeddings> MediaEmbedder::EmbedImage(absl::Span<const uint8_
   const int64_t count = int64_t{rows} * columns;
   CHECK(rows > 0 && columns > 0);
   CHECK(tiles.size() == static_cast<size_t>(count * vision.tile_values()));
-  if (rows > vision.position_table || columns > vision.position_table) {
-    return absl::InvalidArgumentError(absl::StrCat("a picture of ", columns, " x ", rows,
-                                                   " tiles; the model knows ",
-                                                   vision.position_table, " positions a side"));
+  if (std::max(rows, columns) > vision.position_table) {
+    return InvalidField(Reason::kMediaLimit, rows > columns ? "image.rows" : "image.columns",
+                        absl::StrCat("at most ", vision.position_table, " tiles"),
+                        absl::StrCat(std::max(rows, columns), " tiles"));
   }
   const std::vector<int32_t> xy_values = TilePositions(rows, columns);
   ASSIGN_OR_RETURN(Matrix levels,

@@ -37,8 +37,9 @@ class MediaEmbedder {
       : config_(config), weights_(weights), kernels_(kernels), activations_(activations) {}
 
   // tiles: [rows * columns, tile_values] levels 0 to 255 in tile order (row by row; inside a tile
-  // row, column, channel), in host memory. INVALID_ARGUMENT when a side is longer than the position
-  // table; RESOURCE_EXHAUSTED when the device is full.
+  // row, column, channel), in host memory. INVALID_ARGUMENT with Reason::kMediaLimit and
+  // the field "image.rows" or "image.columns" when a side is longer than the position table;
+  // RESOURCE_EXHAUSTED when the device is full.
   absl::StatusOr<SoftEmbeddings> EmbedImage(absl::Span<const uint8_t> tiles, int rows, int columns);
 
   // frames: [tokens, samples_per_token] in host memory, nominally -1 to 1, zero behind the end.

@@ -44,9 +44,10 @@ absl::StatusOr<float> PositiveFloat(const JsonValue& object, absl::string_view k
   return static_cast<float>(value);
 }
 
-absl::Status Unsupported(const JsonValue& object, absl::string_view key, absl::string_view want) {
-  return absl::InvalidArgumentError(absl::StrCat(object.Where(), " ", key, " must be ", want,
-                                                 ": other variants are not supported"));
+absl::Status Unsupported(const JsonValue& object, absl::string_view key, absl::string_view want,
+                         const absl::AlphaNum& found) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(object.Where(), " ", key, " is ", found, ", supported is ", want));
 }
 
 // Fields that, absent or at their neutral value, mean "this variant is not used".
@@ -55,23 +56,25 @@ absl::Status CheckVariant(const JsonValue& text) {
        {"hidden_size_per_layer_input", "vocab_size_per_layer_input", "num_kv_shared_layers"}) {
     if (!text.Has(key)) continue;
     ASSIGN_OR_RETURN(const int64_t value, text.Int(key));
-    if (value != 0) return Unsupported(text, key, "0");
+    if (value != 0) return Unsupported(text, key, "0", value);
   }
   for (const char* key : {"enable_moe_block", "use_double_wide_mlp", "attention_bias"}) {
     if (!text.Has(key)) continue;
     ASSIGN_OR_RETURN(const bool value, text.Bool(key));
-    if (value) return Unsupported(text, key, "false");
+    if (value) return Unsupported(text, key, "false", "true");
   }
   for (const char* key : {"attention_k_eq_v", "tie_word_embeddings"}) {
     ASSIGN_OR_RETURN(const bool value, text.Bool(key));
-    if (!value) return Unsupported(text, key, "true");
+    if (!value) return Unsupported(text, key, "true", "false");
   }
   ASSIGN_OR_RETURN(const std::string activation, text.String("hidden_activation"));
   if (activation != "gelu_pytorch_tanh") {
-    return Unsupported(text, "hidden_activation", "gelu_pytorch_tanh");
+    return Unsupported(text, "hidden_activation", "gelu_pytorch_tanh", activation);
   }
   ASSIGN_OR_RETURN(const std::string bidirectional, text.String("use_bidirectional_attention"));
-  if (bidirectional != "vision") return Unsupported(text, "use_bidirectional_attention", "vision");
+  if (bidirectional != "vision") {
+    return Unsupported(text, "use_bidirectional_attention", "vision", bidirectional);
+  }
   return absl::OkStatus();
 }
 
@@ -85,7 +88,8 @@ absl::StatusOr<std::vector<std::optional<JsonValue>>> PerLayerEntries(const Json
   for (const auto& [key, entry] : members) {
     uint32_t layer = 0;
     if (!absl::SimpleAtoi(key, &layer) || layer >= layers) {
-      return absl::InvalidArgumentError(absl::StrCat(entry.Where(), ": no such layer"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(entry.Where(), ": no such layer, there are ", layers));
     }
     entries[layer] = entry;
   }
@@ -114,7 +118,8 @@ absl::StatusOr<std::vector<LayerConfig>> ParseLayers(const JsonValue& text) {
     } else if (type == "full_attention") {
       layer = {KvKind::kFull, full_kv_heads, full_head_dim};
     } else {
-      return absl::InvalidArgumentError(absl::StrCat(types[i].Where(), " is ", type));
+      return absl::InvalidArgumentError(absl::StrCat(
+          types[i].Where(), " is ", type, ", allowed are sliding_attention and full_attention"));
     }
     if (entries[i]) {
       ASSIGN_OR_RETURN(layer.head_dim, SizeOr(*entries[i], "head_dim", layer.head_dim));
@@ -128,13 +133,15 @@ absl::StatusOr<std::vector<LayerConfig>> ParseLayers(const JsonValue& text) {
 // All layers of a kind share one page layout, so they must agree.
 absl::Status CheckLayers(const ModelConfig& config, absl::string_view name) {
   const LayerConfig* first[2] = {nullptr, nullptr};
+  const auto index = [&](const LayerConfig& layer) { return &layer - config.layers.data(); };
   for (const LayerConfig& layer : config.layers) {
     const LayerConfig*& other = first[layer.kind == KvKind::kFull];
     if (other == nullptr) other = &layer;
     if (other->head_dim != layer.head_dim || other->kv_heads != layer.kv_heads) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name, ": layers of one kind differ in shape: ", layer.kv_heads, " KV heads of ",
-          layer.head_dim, " and ", other->kv_heads, " of ", other->head_dim));
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": layers of one kind differ in shape: layer ", index(layer), " has ",
+                       layer.kv_heads, " KV heads of ", layer.head_dim, ", layer ", index(*other),
+                       " has ", other->kv_heads, " of ", other->head_dim));
     }
     if (config.query_heads % layer.kv_heads != 0) {
       return absl::InvalidArgumentError(absl::StrCat(name, ": ", config.query_heads,
@@ -158,12 +165,16 @@ absl::StatusOr<RopeConfig> ParseRope(const JsonValue& text, absl::string_view ki
   ASSIGN_OR_RETURN(const JsonValue parameters, text.Object("rope_parameters"));
   ASSIGN_OR_RETURN(const JsonValue rope, parameters.Object(kind));
   ASSIGN_OR_RETURN(const std::string found, rope.String("rope_type"));
-  if (found != type) return Unsupported(rope, "rope_type", type);
+  if (found != type) return Unsupported(rope, "rope_type", type, found);
   RopeConfig config{.theta = 0, .rotary_fraction = 1};
   ASSIGN_OR_RETURN(config.theta, PositiveDouble(rope, "rope_theta"));
   if (rope.Has("partial_rotary_factor")) {
     ASSIGN_OR_RETURN(config.rotary_fraction, PositiveDouble(rope, "partial_rotary_factor"));
-    if (config.rotary_fraction > 1) return Unsupported(rope, "partial_rotary_factor", "at most 1");
+    const bool partial = type == "proportional";  // the other rotates all pairs
+    if (config.rotary_fraction > 1 || (!partial && config.rotary_fraction != 1)) {
+      return Unsupported(rope, "partial_rotary_factor", partial ? "at most 1" : "1",
+                         config.rotary_fraction);
+    }
   }
   return config;
 }
@@ -219,10 +230,12 @@ absl::Status ParseVision(const JsonValue& root, ModelConfig& config) {
   ASSIGN_OR_RETURN(out.output_dim, Size(vision, "output_proj_dims"));
   ASSIGN_OR_RETURN(out.rms_epsilon, PositiveFloat(vision, "rms_norm_eps"));
   if (out.tile_pixels() != kTilePixels) {
-    return Unsupported(vision, "patch_size times pooling_kernel_size", absl::StrCat(kTilePixels));
+    return Unsupported(vision, "patch_size times pooling_kernel_size", absl::StrCat(kTilePixels),
+                       out.tile_pixels());
   }
   if (out.output_dim != out.embedding_dim) {
-    return Unsupported(vision, "output_proj_dims", "equal to mm_embed_dim");
+    return Unsupported(vision, "output_proj_dims",
+                       absl::StrCat("mm_embed_dim, ", out.embedding_dim), out.output_dim);
   }
   return absl::OkStatus();
 }
@@ -231,7 +244,8 @@ absl::Status ParseAudio(const JsonValue& root, ModelConfig& config) {
   ASSIGN_OR_RETURN(const JsonValue audio, root.Object("audio_config"));
   ASSIGN_OR_RETURN(config.audio.samples_per_token, Size(audio, "audio_embed_dim"));
   if (config.audio.samples_per_token != kSamplesPerToken) {
-    return Unsupported(audio, "audio_embed_dim", absl::StrCat(kSamplesPerToken));
+    return Unsupported(audio, "audio_embed_dim", absl::StrCat(kSamplesPerToken),
+                       config.audio.samples_per_token);
   }
   ASSIGN_OR_RETURN(config.audio.rms_epsilon, PositiveFloat(audio, "rms_norm_eps"));
   return absl::OkStatus();
@@ -279,7 +293,9 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(absl::string_view config_json,
       JsonDocument::Parse(generation_json, absl::StrCat(name, "/generation_config.json")));
   const JsonValue root = config_file.root();
   ASSIGN_OR_RETURN(const std::string model_type, root.String("model_type"));
-  if (model_type != "gemma4_unified") return Unsupported(root, "model_type", "gemma4_unified");
+  if (model_type != "gemma4_unified") {
+    return Unsupported(root, "model_type", "gemma4_unified", model_type);
+  }
   ModelConfig config{};
   ASSIGN_OR_RETURN(const JsonValue text, root.Object("text_config"));
   RETURN_IF_ERROR(ParseText(text, config));

@@ -1,5 +1,5 @@
-// What a checkpoint folder says about its model: config.json, generation_config.json and
-// processor_config.json, read into plain numbers and checked against what this code can compute.
+// What a checkpoint folder says about its model: config.json and generation_config.json, read into
+// plain numbers and checked against what this code can compute.
 #pragma once
 
 #include <cstdint>

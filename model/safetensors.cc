@@ -17,6 +17,7 @@ namespace {
 constexpr uint64_t kHeaderBytesMax = uint64_t{16} << 20;
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kDimensionsMax = 8;
+constexpr size_t kNameBytesMax = 512;
 
 static_assert(std::endian::native == std::endian::little, "tensors are mapped as they are stored");
 
@@ -124,6 +125,11 @@ absl::StatusOr<std::map<std::string, StoredTensor>> SafetensorsFile::ParseTensor
   std::map<std::string, StoredTensor> tensors;
   for (const auto& [tensor_name, entry] : members) {
     if (tensor_name == "__metadata__") continue;
+    if (tensor_name.size() > kNameBytesMax) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": the name of the tensor ", tensor_name.substr(0, 32), "... has ",
+                       tensor_name.size(), " bytes, allowed are at most ", kNameBytesMax));
+    }
     ASSIGN_OR_RETURN(StoredTensor tensor, ParseTensor(entry, data));
     tensors.emplace(std::string(tensor_name), std::move(tensor));
   }
@@ -134,7 +140,7 @@ absl::StatusOr<std::map<std::string, StoredTensor>> SafetensorsFile::ParseTensor
 absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
   ASSIGN_OR_RETURN(auto tensors, ParseTensors(file.bytes(), path));
-  return SafetensorsFile(std::move(file), std::move(tensors));
+  return SafetensorsFile(path, std::move(file), std::move(tensors));
 }
 
 const StoredTensor* SafetensorsFile::Find(const std::string& name) const {

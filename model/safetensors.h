@@ -30,8 +30,9 @@ struct StoredTensor {
 class SafetensorsFile {
  public:
   // Fails with INVALID_ARGUMENT, naming file and tensor, unless: the header is at most 16 MiB of
-  // JSON; names are unique; every dtype is known; every shape times its dtype is exactly the bytes
-  // between its offsets; and the tensors cover the data area without a hole or an overlap.
+  // JSON; names are unique and at most 512 bytes; every dtype is known; no shape has more than 8
+  // dimensions; every shape times its dtype is exactly the bytes between its offsets; and the
+  // tensors cover the data area without a hole or an overlap.
   static absl::StatusOr<SafetensorsFile> Open(const std::string& path);
 
   // The same over bytes in memory, which must outlive the tensors handed out. `name` stands in
@@ -39,13 +40,16 @@ class SafetensorsFile {
   static absl::StatusOr<std::map<std::string, StoredTensor>> ParseTensors(
       absl::Span<const uint8_t> file, absl::string_view name);
 
+  // As opened, for messages.
+  const std::string& path() const { return path_; }
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
   // nullptr when the file has no tensor of that name.
   const StoredTensor* Find(const std::string& name) const;
 
  private:
-  SafetensorsFile(MappedFile file, std::map<std::string, StoredTensor> tensors)
-      : file_(std::move(file)), tensors_(std::move(tensors)) {}
+  SafetensorsFile(std::string path, MappedFile file, std::map<std::string, StoredTensor> tensors)
+      : path_(std::move(path)), file_(std::move(file)), tensors_(std::move(tensors)) {}
+  std::string path_;
   MappedFile file_;
   std::map<std::string, StoredTensor> tensors_;
 };

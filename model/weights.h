@@ -21,7 +21,6 @@ class Parameter {
   TensorView view() const {
     return buffer_.data() == nullptr ? TensorView{} : buffer_.View(DType::kFloat32, rows_, cols_);
   }
-  size_t device_bytes() const { return buffer_.bytes(); }
 
  private:
   Buffer buffer_;

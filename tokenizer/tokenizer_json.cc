@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/base/status.h"
 #include "tokenizer/utf8.h"
 
@@ -21,7 +22,6 @@ namespace cleave {
 namespace {
 
 constexpr size_t kFileBytesMax = size_t{256} << 20;
-constexpr int kDepthMax = 64;
 // A rank is handed to SentencePiece as a float, which holds integers up to here exactly.
 constexpr size_t kMergesMax = (size_t{1} << 24) - 1;
 constexpr size_t kPiecesMax = size_t{1} << 24;
@@ -50,25 +50,6 @@ bool IsText(const Node& node, absl::string_view expected) {
 
 bool IsAbsentOrFalse(const Node& node) { return node.IsNull() || node.IsFalse(); }
 bool IsAbsentOrEmpty(const Node& node) { return node.IsNull() || IsText(node, ""); }
-
-bool NestedTooDeep(absl::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kDepthMax) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
 
 std::string Quoted(absl::string_view piece) {
   constexpr size_t kShownMax = 64;
@@ -351,10 +332,7 @@ absl::StatusOr<TokenizerJson> TokenizerJson::Parse(std::string text, absl::strin
   if (const std::optional<size_t> offset = FindInvalidUtf8(text)) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": not UTF-8 at byte ", *offset));
   }
-  if (NestedTooDeep(text)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": nested deeper than ", kDepthMax, " levels"));
-  }
+  RETURN_IF_ERROR(CheckJsonDepth(text, name));
   TokenizerJson json;
   json.bytes = std::make_unique<std::string>(std::move(text));
   rapidjson::Document tree;

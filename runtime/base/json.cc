@@ -12,6 +12,7 @@ namespace cleave {
 namespace {
 
 constexpr int kDepthMax = 64;
+constexpr size_t kKeyShownMax = 512;  // bytes, of one that is an error
 // Iterative: nesting costs heap, not stack.
 constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
                                  rapidjson::kParseValidateEncodingFlag |
@@ -23,10 +24,17 @@ const Node& AsNode(const void* node) { return *static_cast<const Node*>(node); }
 
 absl::string_view Text(const Node& node) { return {node.GetString(), node.GetStringLength()}; }
 
-// The deepest nesting of brackets outside strings. The tree is destroyed recursively, so the depth
-// is bounded before a tree exists.
-int NestingDepth(absl::string_view text) {
-  int depth = 0, deepest = 0;
+const Node* FindMember(const Node& node, absl::string_view key) {
+  if (!node.IsObject()) return nullptr;
+  const auto found = node.FindMember(
+      Node(rapidjson::StringRef(key.data(), static_cast<rapidjson::SizeType>(key.size()))));
+  return found == node.MemberEnd() ? nullptr : &found->value;
+}
+
+}  // namespace
+
+absl::Status CheckJsonDepth(absl::string_view text, absl::string_view name) {
+  int depth = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -36,22 +44,16 @@ int NestingDepth(absl::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '{' || c == '[') {
-      deepest = std::max(deepest, ++depth);
+      if (++depth > kDepthMax) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(name, ": nested deeper than ", kDepthMax, " levels"));
+      }
     } else if (c == '}' || c == ']') {
       --depth;
     }
   }
-  return deepest;
+  return absl::OkStatus();
 }
-
-const Node* FindMember(const Node& node, absl::string_view key) {
-  if (!node.IsObject()) return nullptr;
-  const auto found = node.FindMember(
-      Node(rapidjson::StringRef(key.data(), static_cast<rapidjson::SizeType>(key.size()))));
-  return found == node.MemberEnd() ? nullptr : &found->value;
-}
-
-}  // namespace
 
 struct JsonDocument::Tree {
   std::string name;
@@ -63,10 +65,7 @@ JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
 JsonDocument::~JsonDocument() = default;
 
 absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::string_view name) {
-  if (NestingDepth(text) > kDepthMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": nested deeper than ", kDepthMax, " levels"));
-  }
+  RETURN_IF_ERROR(CheckJsonDepth(text, name));
   JsonDocument document;
   document.tree_->name = std::string(name);
   rapidjson::Document& tree = document.tree_->document;
@@ -159,7 +158,7 @@ absl::StatusOr<std::vector<JsonValue>> JsonValue::AsArray(size_t elements_max) c
   const Node& node = AsNode(node_);
   if (node.Size() > elements_max) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path_, " has ", node.Size(), " elements, allowed are ", elements_max));
+        absl::StrCat(path_, " has ", node.Size(), " elements, allowed are at most ", elements_max));
   }
   elements.reserve(node.Size());
   for (rapidjson::SizeType i = 0; i < node.Size(); ++i) {
@@ -177,7 +176,7 @@ absl::StatusOr<std::vector<std::pair<absl::string_view, JsonValue>>> JsonValue::
     const absl::string_view key = Text(member.name);
     if (!keys.insert(key).second) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path_, ": the key \"", key, "\" occurs twice"));
+          absl::StrCat(path_, ": the key \"", key.substr(0, kKeyShownMax), "\" occurs twice"));
     }
     members.emplace_back(key, JsonValue(&member.value, absl::StrCat(path_, separator, key)));
   }

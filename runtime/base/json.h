@@ -1,5 +1,5 @@
-// Reading JSON files whose author may be hostile: depth and size are bounded, numbers keep their
-// spelling, keys their order, and an error names the file and the path inside it.
+// Reading JSON files whose author may be hostile: depth is bounded, keys keep their order, and an
+// error names the file and the path inside it.
 //
 //   ASSIGN_OR_RETURN(const JsonDocument document, JsonDocument::Parse(text, "config.json"));
 //   ASSIGN_OR_RETURN(const JsonValue text_config, document.root().Object("text_config"));
@@ -24,6 +24,10 @@ struct IntRange {
   int64_t max = std::numeric_limits<int64_t>::max();
 };
 
+// INVALID_ARGUMENT when brackets outside strings nest deeper than 64 levels. For readers that make
+// a tree of their own: one is destroyed recursively, so its depth is bounded before it exists.
+absl::Status CheckJsonDepth(absl::string_view text, absl::string_view name);
+
 // A view into a JsonDocument, valid as long as that. Every getter fails with INVALID_ARGUMENT,
 // naming the place, when the member is absent or of another type or range.
 class JsonValue {
@@ -45,7 +49,7 @@ class JsonValue {
   // This value itself, as one of the types.
   absl::StatusOr<int64_t> AsInt(IntRange range = {}) const;
   absl::StatusOr<absl::string_view> AsString() const;
-  // At most `elements_max` of them: looked at before any is made.
+  // Each holds its path, so the count is checked against `elements_max` before any is made.
   absl::StatusOr<std::vector<JsonValue>> AsArray(size_t elements_max = 1 << 24) const;
   // Members in file order; a key that occurs twice is an error.
   absl::StatusOr<std::vector<std::pair<absl::string_view, JsonValue>>> AsMembers() const;

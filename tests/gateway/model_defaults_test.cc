@@ -40,6 +40,17 @@ TEST(ModelDefaultsTest, AFileThatDoesNotSayIsGreedyAsTheReferenceIs) {
   EXPECT_EQ(defaults->temperature, 0.0f);
 }
 
+TEST(ModelDefaultsTest, AProcessorThatSaysNothingIsAsTheReferenceHasIt) {
+  for (const char* processor :
+       {"{}", R"({"image_processor":{},"feature_extractor":{}})", R"({"audio_seq_length":null})"}) {
+    const auto defaults =
+        ModelDefaults::Parse(TestConfigJson(), TestGenerationJson(), processor, "folder");
+    ASSERT_TRUE(defaults.ok()) << defaults.status();
+    EXPECT_EQ(defaults->image_token_budget, 280);
+    EXPECT_EQ(defaults->audio_tokens_max, 750);
+  }
+}
+
 TEST(ModelDefaultsTest, AnotherArchitectureIsNamed) {
   const auto defaults =
       ModelDefaults::Parse(absl::StrReplaceAll(TestConfigJson(), {{"gemma4_unified", "llama"}}),
@@ -66,14 +77,21 @@ TEST(ModelDefaultsTest, OddValuesAreRefused) {
 }
 
 TEST(ServedModelTest, AFolderWithoutAFileIsOneClearError) {
-  for (const char* file :
-       {"config.json", "generation_config.json", "processor_config.json", "tokenizer.json"}) {
+  for (const char* file : {"config.json", "generation_config.json", "tokenizer.json"}) {
     const TestModelFolder folder;
     folder.Remove(file);
     const absl::Status status = ServedModel::Load(folder.path(), "").status();
     EXPECT_TRUE(absl::IsNotFound(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(file));
   }
+}
+
+TEST(ServedModelTest, AFolderWithoutAProcessorIsServed) {
+  const TestModelFolder folder;
+  folder.Remove("processor_config.json");
+  const absl::StatusOr<ServedModel> model = ServedModel::Load(folder.path(), "");
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->media_limits.audio_seconds_max, 30);
 }
 
 TEST(ServedModelTest, ATokenizerOfAnotherModelIsRefused) {

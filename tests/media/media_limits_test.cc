@@ -52,6 +52,10 @@ TEST(MediaLimits, ErrorsSayWhatIsAllowed) {
   ASSERT_TRUE(detail.has_value());
   EXPECT_EQ(detail->limit, "at most 16384 pixels");
   EXPECT_EQ(detail->actual, "20000 pixels");
+  const auto sound = GetErrorDetail(CheckAudioLength(30 * 44100 + 1, 44100, {}));
+  ASSERT_TRUE(sound.has_value());
+  EXPECT_EQ(sound->limit, "at most 30 s");
+  EXPECT_EQ(sound->actual, "30.001 s");
 }
 
 }  // namespace

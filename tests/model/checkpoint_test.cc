@@ -53,7 +53,9 @@ TEST_F(CheckpointTest, ReadsASingleFile) {
   ASSERT_OK_AND_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(folder_));
   EXPECT_OK(checkpoint.Get("a", {2}));
   EXPECT_THAT(checkpoint.Get("a", {3}), Fails(kInvalid, "expected is float32 or bfloat16 [3]"));
-  EXPECT_THAT(checkpoint.Get("c", {2}), Fails(kInvalid, "c is missing"));
+  EXPECT_THAT(checkpoint.Get("a", {3}), Fails(kInvalid, "/model.safetensors: a is bfloat16 [2]"));
+  EXPECT_THAT(checkpoint.Get("c", {2}),
+              Fails(kInvalid, "/model.safetensors: the tensor c is missi"));
 }
 
 TEST_F(CheckpointTest, ReadsShardsByTheirIndex) {
@@ -64,6 +66,8 @@ TEST_F(CheckpointTest, ReadsShardsByTheirIndex) {
   ASSERT_OK_AND_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(folder_));
   EXPECT_OK(checkpoint.Get("a", {2}));
   EXPECT_OK(checkpoint.Get("b", {2}));
+  EXPECT_THAT(checkpoint.Get("b", {3}), Fails(kInvalid, "/two.safetensors: b is"));
+  EXPECT_THAT(checkpoint.Get("c", {3}), Fails(kInvalid, "index.json: the tensor c is missing"));
 }
 
 TEST_F(CheckpointTest, RefusesAnIndexThatLies) {
@@ -78,7 +82,7 @@ TEST_F(CheckpointTest, RefusesAnIndexThatLies) {
   WriteTensors("two.safetensors", {"b"});
   Write("model.safetensors.index.json",
         R"({"weight_map": {"a": "two.safetensors", "b": "one.safetensors"}})");
-  EXPECT_THAT(Checkpoint::Open(folder_), Fails(kInvalid, "a: two.safetensors does not hold"));
+  EXPECT_THAT(Checkpoint::Open(folder_), Fails(kInvalid, "/two.safetensors does not hold"));
   Write("model.safetensors.index.json", R"({"weight_map": {"a": "../one.safetensors"}})");
   EXPECT_THAT(Checkpoint::Open(folder_), Fails(kInvalid, "not a shard of this folder"));
 }
@@ -103,6 +107,16 @@ TEST_F(CheckpointTest, TheFingerprintFollowsTheBytes) {
   EXPECT_EQ(Checkpoint::Open(folder_)->Fingerprint(), fingerprint);
   WriteTensors("model.safetensors", {"b"});
   EXPECT_NE(Checkpoint::Open(folder_)->Fingerprint(), fingerprint);
+}
+
+TEST_F(CheckpointTest, TheFingerprintDoesNotFollowTheFiles) {
+  WriteTensors("model.safetensors", {"a", "b"});
+  const std::string fingerprint = Checkpoint::Open(folder_)->Fingerprint();
+  WriteTensors("one.safetensors", {"b"});
+  WriteTensors("two.safetensors", {"a"});
+  Write("model.safetensors.index.json",
+        R"({"weight_map": {"b": "one.safetensors", "a": "two.safetensors"}})");
+  EXPECT_EQ(Checkpoint::Open(folder_)->Fingerprint(), fingerprint);
 }
 
 }  // namespace

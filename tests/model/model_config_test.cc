@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "model/kv_layout.h"
+#include "model/transformer.h"
 #include "runtime/base/file.h"
 #include "tests/support/status_matchers.h"
 
@@ -67,10 +68,25 @@ TEST(ModelConfigTest, RefusesOtherVariantsByName) {
   EXPECT_THAT(with("\"num_attention_heads\": 4", "\"num_attention_heads\": 3"),
               Fails(kInvalid, "query heads"));
   EXPECT_THAT(with("\"pooling_kernel_size\": 3", "\"pooling_kernel_size\": 2"),
-              Fails(kInvalid, "48"));
+              Fails(kInvalid, "pooling_kernel_size is 32, supported is 48"));
   EXPECT_THAT(with("\"audio_embed_dim\": 640", "\"audio_embed_dim\": 320"),
-              Fails(kInvalid, "audio_embed_dim must be 640"));
+              Fails(kInvalid, "audio_embed_dim is 320, supported is 640"));
+  EXPECT_THAT(with("\"rope_type\": \"default\"",
+                   "\"rope_type\": \"default\", \"partial_rotary_factor\": 0.5"),
+              Fails(kInvalid, "sliding_attention partial_rotary_factor is 0.5, supported is 1"));
   EXPECT_THAT(ParseWith("{"), Fails(kInvalid, "not JSON"));
+}
+
+// The reference computes the number of rotating pairs in double: the float nearest to 0.7 would
+// give one less.
+TEST(ModelConfigTest, ARotaryFractionKeepsItsPrecision) {
+  ASSERT_OK_AND_ASSIGN(
+      const ModelConfig config,
+      ParseWith(absl::StrReplaceAll(Read("config.json"), {{"\"partial_rotary_factor\": 0.25",
+                                                           "\"partial_rotary_factor\": 0.7"}})));
+  const std::vector<float> frequencies = InverseFrequencies(config.full_rope, 20);
+  EXPECT_GT(frequencies[6], 0.0f);
+  EXPECT_EQ(frequencies[7], 0.0f);
 }
 
 TEST(ModelConfigTest, AWrongFolderIsNotFound) {

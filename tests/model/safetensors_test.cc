@@ -54,7 +54,7 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(Parse("{" + Entry("a", "U8", "[4]", 4, 0) + "}", 4), Fails(kInvalid, "fit"));
   EXPECT_THAT(Parse("{" + Entry("a", "U8", "[-1]", 0, 0) + "}", 0), Fails(kInvalid, "shape"));
   EXPECT_THAT(Parse("{" + Entry("a", "U8", "[1,1,1,1,1,1,1,1,1]", 0, 1) + "}", 1),
-              Fails(kInvalid, "9 elements, allowed are 8"));
+              Fails(kInvalid, "9 elements, allowed are at most 8"));
   EXPECT_THAT(
       Parse("{" + Entry("a", "U8", "[2]", 0, 2) + "," + Entry("b", "U8", "[2]", 1, 3) + "}", 3),
       Fails(kInvalid, "overlaps"));
@@ -68,6 +68,15 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
               Fails(kInvalid, "fit"));
   EXPECT_THAT(Parse("[]", 0), Fails(kInvalid, "object"));
   EXPECT_THAT(Parse(std::string(100, '['), 0), Fails(kInvalid, "nested"));
+}
+
+TEST(SafetensorsTest, ALongNameIsNotEchoed) {
+  EXPECT_OK(Parse("{" + Entry(std::string(512, 'n'), "U8", "[1]", 0, 1) + "}", 1));
+  const std::string name(8 << 20, 'n');
+  const absl::Status status = Parse("{" + Entry(name, "U8", "[1]", 0, 1) + "}", 1).status();
+  EXPECT_THAT(status, Fails(absl::StatusCode::kInvalidArgument,
+                            "has 8388608 bytes, allowed are at most 512"));
+  EXPECT_LT(status.message().size(), 200u);
 }
 
 TEST(SafetensorsTest, AHeaderLongerThanTheFileIsRefusedBeforeItIsRead) {

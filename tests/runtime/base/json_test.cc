@@ -51,6 +51,13 @@ TEST(JsonTest, ErrorsNameThePlace) {
   EXPECT_EQ(Message(root.Object("big").status()), "f.json: big is not an object");
 }
 
+TEST(JsonTest, AListIsCountedBeforeItIsRead) {
+  const JsonDocument document = Parsed(R"({"x": [1, 2, 3]})");
+  const JsonValue list = document.root().Member("x").value();
+  EXPECT_EQ(list.AsArray(3).value().size(), 3u);
+  EXPECT_EQ(Message(list.AsArray(2).status()), "f.json: x has 3 elements, allowed are at most 2");
+}
+
 TEST(JsonTest, MembersKeepTheirOrderAndMayNotRepeat) {
   const JsonDocument ordered = Parsed(R"({"z": 1, "a": 2, "m": 3})");
   std::string keys;

@@ -138,7 +138,7 @@ TEST_F(BidiStreamTest, AFullQueueEndsTheStream) {
   ASSERT_TRUE(stream->Read(&message));  // attached; never read while it fills
   int sent = 0;
   while (sent < 10'000 && service_->sender->Send(Large())) ++sent;
-  EXPECT_GT(sent, 4);
+  EXPECT_GE(sent, 4);  // one more if the first is written already
   EXPECT_LT(sent, 10'000);
   static_cast<void>(service_->inbox->WaitForClose());
   EXPECT_FALSE(service_->sender->Send({}));
