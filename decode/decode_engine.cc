@@ -154,7 +154,7 @@ void DecodeEngine::Handle(const Expected& expected) {
   Sequence* sequence = Find(expected.transfer);
   if (sequence == nullptr || sequence->phase == Phase::kEnded) return;
   if (expected.status.ok()) {
-    sequence->job.replies->OnTicket(sequence->job.key, sequence->transfer.ticket);
+    sequence->job.replies->OnTicket(sequence->job.key, sequence->transfer);
   } else {
     EndWithError(*sequence, expected.status);
   }
@@ -307,6 +307,7 @@ StepTokens DecodeEngine::Advance(Sequence& sequence, int64_t output_row) {
   const int32_t token = host_.sampler().Choose(host_.FetchLogits(output_row), request.sampling,
                                                {.candidate = 0, .position = position});
   StepTokens step{.key = sequence.job.key,
+                  .epoch = sequence.job.epoch,
                   .first_index = static_cast<int64_t>(sequence.output.size()),
                   .tokens = {token}};
   sequence.output.push_back(token);

@@ -22,6 +22,7 @@ struct DecodeTimings {
 // What one step adds to one sequence.
 struct StepTokens {
   RequestKey key;
+  RequestEpoch epoch{};
   int64_t first_index = 0;  // of tokens[0] in the answer
   std::vector<int32_t> tokens;
   FinishCause finish = FinishCause::kNone;
@@ -33,7 +34,7 @@ struct StepTokens {
 class DecodeReplies {
  public:
   virtual ~DecodeReplies() = default;
-  virtual void OnTicket(RequestKey key, Ticket ticket) = 0;
+  virtual void OnTicket(RequestKey key, TransferId transfer) = 0;
   // All sequences of this gateway that were in a step.
   virtual void OnStep(absl::Span<const StepTokens> sequences) = 0;
   // The sequence ended without finishing; the last call about it.

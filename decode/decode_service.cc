@@ -22,10 +22,11 @@ class StreamReplies final : public DecodeReplies {
   explicit StreamReplies(std::shared_ptr<StreamSender<DecodeToGateway>> sender)
       : sender_(std::move(sender)) {}
 
-  void OnTicket(RequestKey key, Ticket ticket) override {
+  void OnTicket(RequestKey key, TransferId transfer) override {
     DecodeToGateway message;
     message.mutable_ticket()->set_request(key.request);
-    message.mutable_ticket()->set_ticket(static_cast<uint64_t>(ticket));
+    message.mutable_ticket()->set_epoch(static_cast<uint32_t>(transfer.epoch));
+    message.mutable_ticket()->set_ticket(static_cast<uint64_t>(transfer.ticket));
     sender_->Send(std::move(message));
   }
 
@@ -34,6 +35,7 @@ class StreamReplies final : public DecodeReplies {
     for (const StepTokens& step : sequences) {
       cluster::v1::SequenceTokens& tokens = *message.mutable_step()->add_sequences();
       tokens.set_request(step.key.request);
+      tokens.set_epoch(static_cast<uint32_t>(step.epoch));
       tokens.set_first_index(static_cast<uint32_t>(step.first_index));
       tokens.mutable_ids()->Add(step.tokens.begin(), step.tokens.end());
       tokens.set_finish(FinishToProto(step.finish));

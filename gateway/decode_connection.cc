@@ -27,8 +27,9 @@ void DecodeConnection::OnMessage(const cluster::v1::DecodeToGateway& message) {
   if (message.has_step()) {
     OnStep(message.step());
   } else if (message.has_ticket()) {
-    const auto events = Find(RequestNumber{message.ticket().request()});
-    if (events != nullptr) events->OnTicket(message.ticket().ticket());
+    const cluster::v1::TicketIssued& issued = message.ticket();
+    const auto events = Find(RequestNumber{issued.request()});
+    if (events != nullptr) events->OnTicket(issued.epoch(), issued.ticket());
   } else if (message.has_ended()) {
     const cluster::v1::SequenceEnded& ended = message.ended();
     const auto events = Find(RequestNumber{ended.request()});
@@ -44,7 +45,8 @@ void DecodeConnection::OnStep(const cluster::v1::StepTokens& step) {
     if (events == nullptr) continue;
     std::optional<DecodePhases> phases;
     if (sequence.has_timings()) phases = FromProto(sequence.timings());
-    events->OnStepTokens(sequence.first_index(), {sequence.ids().begin(), sequence.ids().end()},
+    events->OnStepTokens(sequence.epoch(), sequence.first_index(),
+                         {sequence.ids().begin(), sequence.ids().end()},
                          FromProto(sequence.finish()), phases);
   }
 }

@@ -48,6 +48,8 @@ bool Generation::ended() const {
   return listener_ == nullptr;
 }
 
+bool Generation::IsCurrent(uint32_t epoch) const { return listener_ != nullptr && epoch == epoch_; }
+
 absl::Duration Generation::TimeLeft() const {
   return std::max(deadline_ - clock_.Now(), absl::Milliseconds(1));
 }
@@ -61,9 +63,9 @@ void Generation::Start() {
   if (!decode_holds_) End(NoDecodeWorker(), FinishCause::kNone);
 }
 
-void Generation::OnTicket(uint64_t ticket) {
+void Generation::OnTicket(uint32_t epoch, uint64_t ticket) {
   MutexLock lock(mutex_);
-  if (listener_ == nullptr || ticket_) return;
+  if (!IsCurrent(epoch) || ticket_) return;
   ticket_ = ticket;
   UploadNext();
 }
@@ -99,9 +101,10 @@ void Generation::SendRun() {
 
 // ---- Tokens.
 
-void Generation::OnFirstToken(TokenId id, FinishCause finish, const PrefillPhases& phases) {
+void Generation::OnFirstToken(uint32_t epoch, TokenId id, FinishCause finish,
+                              const PrefillPhases& phases) {
   MutexLock lock(mutex_);
-  if (listener_ == nullptr || first_token_at_) return;
+  if (!IsCurrent(epoch) || first_token_at_) return;
   first_token_at_ = clock_.Now();
   result_.time_to_first_token = *first_token_at_ - accepted_;
   result_.prefill_phases = phases;
@@ -112,10 +115,10 @@ void Generation::OnFirstToken(TokenId id, FinishCause finish, const PrefillPhase
   AddTokens(0, {&id, 1}, finish);
 }
 
-void Generation::OnStepTokens(int64_t first_index, std::vector<TokenId> ids, FinishCause finish,
-                              const std::optional<DecodePhases>& phases) {
+void Generation::OnStepTokens(uint32_t epoch, int64_t first_index, std::vector<TokenId> ids,
+                              FinishCause finish, const std::optional<DecodePhases>& phases) {
   MutexLock lock(mutex_);
-  if (listener_ == nullptr || ids.empty()) return;
+  if (!IsCurrent(epoch) || ids.empty()) return;
   has_steps_ = true;
   prefill_holds_ = false;  // a sequence that decodes has all its KV
   if (first_token_at_) phase_ = GenerationPhase::kDecode;
@@ -172,7 +175,7 @@ absl::Status Generation::ErrorOf(const absl::Status& worker_status) const {
 
 void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
   MutexLock lock(mutex_);
-  if (listener_ == nullptr || epoch != epoch_) return;
+  if (!IsCurrent(epoch)) return;
   decode_holds_ = false;
   LogIfUntyped(route_.decode->name(), order_, status);
   if (tokens_total_) return;  // its last token came before
@@ -182,7 +185,7 @@ void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
 
 void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
   MutexLock lock(mutex_);
-  if (listener_ == nullptr || epoch != epoch_) return;
+  if (!IsCurrent(epoch)) return;
   prefill_holds_ = false;
   LogIfUntyped(route_.prefill->name(), order_, status);
   // With steps there, the KV has arrived, whatever the prefill worker could still learn of it.

@@ -85,12 +85,13 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   absl::Time deadline() const { return deadline_; }
   bool ended() const;
 
-  void OnTicket(uint64_t ticket) override;
-  void OnStepTokens(int64_t first_index, std::vector<TokenId> ids, FinishCause finish,
-                    const std::optional<DecodePhases>& phases) override;
+  void OnTicket(uint32_t epoch, uint64_t ticket) override;
+  void OnStepTokens(uint32_t epoch, int64_t first_index, std::vector<TokenId> ids,
+                    FinishCause finish, const std::optional<DecodePhases>& phases) override;
   void OnDecodeEnded(uint32_t epoch, const absl::Status& status) override;
   void OnDecodeLost() override;
-  void OnFirstToken(TokenId id, FinishCause finish, const PrefillPhases& phases) override;
+  void OnFirstToken(uint32_t epoch, TokenId id, FinishCause finish,
+                    const PrefillPhases& phases) override;
   void OnPrefillEnded(uint32_t epoch, const absl::Status& status) override;
   void OnPrefillLost() override;
 
@@ -105,6 +106,8 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   void End(const absl::Status& status, FinishCause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseWorkers(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration TimeLeft() const;
+  // Whether a message of this epoch still matters.
+  bool IsCurrent(uint32_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What the client is told of an error that a worker reported.
   absl::Status ErrorOf(const absl::Status& worker_status) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

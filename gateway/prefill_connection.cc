@@ -37,7 +37,8 @@ void PrefillConnection::OnMessage(const cluster::v1::PrefillToGateway& message) 
     const cluster::v1::FirstToken& token = message.first_token();
     const auto events = Find(RequestNumber{token.request()});
     if (events == nullptr) return;  // ended here; its cancel is on the way
-    events->OnFirstToken(token.id(), FromProto(token.finish()), FromProto(token.timings()));
+    events->OnFirstToken(token.epoch(), token.id(), FromProto(token.finish()),
+                         FromProto(token.timings()));
   } else if (message.has_ended()) {
     const cluster::v1::PrefillEnded& ended = message.ended();
     const auto events = Find(RequestNumber{ended.request()});

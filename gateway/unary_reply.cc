@@ -17,6 +17,8 @@ void Accumulate(const v1::GenerateEvent& event, v1::GenerateResponse& response) 
   if (event.has_summary()) {
     *response.mutable_usage() = event.summary().usage();
     *response.mutable_timings() = event.summary().timings();
+    response.set_prefill_worker(event.summary().prefill_worker());
+    response.set_decode_worker(event.summary().decode_worker());
     return;
   }
   while (response.candidates_size() <= static_cast<int>(event.candidate())) {

@@ -17,23 +17,25 @@ namespace cleave {
 // The gateway's number for one try of a request: unique in this process.
 enum class RequestNumber : uint64_t {};
 
-// What workers tell about one request. Any thread, in any interleaving between the two workers; in
-// the order sent from one worker. Never called from within a call to a worker.
+// What workers tell about one request; `epoch` is that of the order it answers. Any thread, in any
+// interleaving between the two workers; in the order sent from one worker. Never called from within
+// a call to a worker.
 class WorkerEvents {
  public:
   virtual ~WorkerEvents() = default;
 
   // From the decode worker.
-  virtual void OnTicket(uint64_t ticket) = 0;
+  virtual void OnTicket(uint32_t epoch, uint64_t ticket) = 0;
   // `first_index`: of ids[0] among the answer's tokens. `phases` come with the last token.
-  virtual void OnStepTokens(int64_t first_index, std::vector<TokenId> ids, FinishCause finish,
-                            const std::optional<DecodePhases>& phases) = 0;
+  virtual void OnStepTokens(uint32_t epoch, int64_t first_index, std::vector<TokenId> ids,
+                            FinishCause finish, const std::optional<DecodePhases>& phases) = 0;
   virtual void OnDecodeEnded(uint32_t epoch, const absl::Status& status) = 0;
   // The connection is gone, and with it what the worker held. Nothing comes from it any more.
   virtual void OnDecodeLost() = 0;
 
   // From the prefill worker. The first token has index 0.
-  virtual void OnFirstToken(TokenId id, FinishCause finish, const PrefillPhases& phases) = 0;
+  virtual void OnFirstToken(uint32_t epoch, TokenId id, FinishCause finish,
+                            const PrefillPhases& phases) = 0;
   virtual void OnPrefillEnded(uint32_t epoch, const absl::Status& status) = 0;
   virtual void OnPrefillLost() = 0;
 };

@@ -341,7 +341,7 @@ void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
                   host_.context_tokens_max());
   const absl::Time now = clock_.Now();
   work.job.replies->OnFirstToken(
-      work.job.key, token, finish,
+      work.job.key, work.job.transfer.epoch, token, finish,
       {.queue = work.started - work.job.accepted - work.job.media_time,
        .media = work.job.media_time,
        .prefill = now - work.started,

@@ -26,7 +26,7 @@ struct PrefillTimings {
 class PrefillReplies {
  public:
   virtual ~PrefillReplies() = default;
-  virtual void OnFirstToken(RequestKey key, int32_t token, FinishCause finish,
+  virtual void OnFirstToken(RequestKey key, RequestEpoch epoch, int32_t token, FinishCause finish,
                             const PrefillTimings& timings) = 0;
   // The last call about the job, exactly once. OK: the KV is committed at the decode worker, or the
   // first token was the whole answer.

@@ -25,11 +25,12 @@ class StreamReplies final : public PrefillReplies {
   explicit StreamReplies(std::shared_ptr<StreamSender<PrefillToGateway>> sender)
       : sender_(std::move(sender)) {}
 
-  void OnFirstToken(RequestKey key, int32_t token, FinishCause finish,
+  void OnFirstToken(RequestKey key, RequestEpoch epoch, int32_t token, FinishCause finish,
                     const PrefillTimings& timings) override {
     PrefillToGateway message;
     cluster::v1::FirstToken& first = *message.mutable_first_token();
     first.set_request(key.request);
+    first.set_epoch(static_cast<uint32_t>(epoch));
     first.set_id(token);
     first.set_finish(FinishToProto(finish));
     first.mutable_timings()->set_queue_seconds(absl::ToDoubleSeconds(timings.queue));

@@ -30,7 +30,8 @@ constexpr absl::Duration kPatience = absl::Seconds(60);
 // What the gateway would hear about one request.
 class Answer final : public PrefillReplies, public DecodeReplies {
  public:
-  void OnFirstToken(RequestKey, int32_t token, FinishCause finish, const PrefillTimings&) override {
+  void OnFirstToken(RequestKey, RequestEpoch, int32_t token, FinishCause finish,
+                    const PrefillTimings&) override {
     std::lock_guard lock(mutex_);
     first_ = token;
     if (finish != FinishCause::kNone) finished_ = true;
@@ -43,9 +44,9 @@ class Answer final : public PrefillReplies, public DecodeReplies {
     prefill_ended_ = true;
     changed_.notify_all();
   }
-  void OnTicket(RequestKey, Ticket ticket) override {
+  void OnTicket(RequestKey, TransferId transfer) override {
     std::lock_guard lock(mutex_);
-    ticket_ = ticket;
+    ticket_ = transfer.ticket;
     changed_.notify_all();
   }
   void OnStep(absl::Span<const StepTokens> sequences) override {

@@ -78,6 +78,7 @@ std::string FakeDecodeWorker::address() const { return absl::StrCat("127.0.0.1:"
 void FakeDecodeWorker::SendTicket(uint64_t request) {
   cluster::v1::DecodeToGateway message;
   message.mutable_ticket()->set_request(request);
+  message.mutable_ticket()->set_epoch(1);
   message.mutable_ticket()->set_ticket(request + 1000);
   attachment.Send(std::move(message));
 }
@@ -88,6 +89,7 @@ void FakeDecodeWorker::SendTokens(uint64_t request, uint32_t first_index,
   cluster::v1::DecodeToGateway message;
   cluster::v1::SequenceTokens& tokens = *message.mutable_step()->add_sequences();
   tokens.set_request(request);
+  tokens.set_epoch(1);
   tokens.set_first_index(first_index);
   tokens.mutable_ids()->Add(ids.begin(), ids.end());
   tokens.set_finish(finish);
@@ -181,6 +183,7 @@ grpc::ServerReadReactor<cluster::v1::MediaPiece>* FakePrefillWorker::PutMedia(
 void FakePrefillWorker::SendFirst(uint64_t request, int32_t id, cluster::v1::FinishCause finish) {
   cluster::v1::PrefillToGateway message;
   message.mutable_first_token()->set_request(request);
+  message.mutable_first_token()->set_epoch(1);
   message.mutable_first_token()->set_id(id);
   message.mutable_first_token()->set_finish(finish);
   message.mutable_first_token()->mutable_timings()->set_prefill_seconds(0.125);

@@ -127,14 +127,14 @@ class GenerationTest : public testing::Test {
   void StartAndRun() {
     Make();
     generation_->Start();
-    generation_->OnTicket(99);
+    generation_->OnTicket(1, 99);
   }
   void First(TokenId id, FinishCause finish = FinishCause::kNone) {
     generation_->OnFirstToken(
-        id, finish, {.queue = absl::Seconds(1), .media = {}, .prefill = {}, .grant_wait = {}});
+        1, id, finish, {.queue = absl::Seconds(1), .media = {}, .prefill = {}, .grant_wait = {}});
   }
   void Step(int64_t first, std::vector<TokenId> ids, FinishCause finish = FinishCause::kNone) {
-    generation_->OnStepTokens(first, std::move(ids), finish, std::nullopt);
+    generation_->OnStepTokens(1, first, std::move(ids), finish, std::nullopt);
   }
   const GenerationResult& End() {
     EXPECT_EQ(recorder_->results.size(), 1u);
@@ -155,7 +155,7 @@ TEST_F(GenerationTest, GoesItsWay) {
   EXPECT_THAT(decode_->prompt, ElementsAre(1, 2, 3));
   EXPECT_EQ(decode_->left, absl::Seconds(10));
   EXPECT_EQ(prefill_->runs, 0) << "nothing is computed before the ticket";
-  generation_->OnTicket(99);
+  generation_->OnTicket(1, 99);
   EXPECT_EQ(prefill_->ticket, 99u);
   EXPECT_EQ(prefill_->address, "d:1");
   clock_.Advance(absl::Seconds(2));
@@ -210,7 +210,7 @@ TEST_F(GenerationTest, EachFileIsBroughtOnceBeforeTheRun) {
   b.content_hash = "b";
   Make({a, b, a});
   generation_->Start();
-  generation_->OnTicket(99);
+  generation_->OnTicket(1, 99);
   EXPECT_THAT(prefill_->uploads, ElementsAre("a"));
   prefill_->upload_done(absl::OkStatus());
   EXPECT_THAT(prefill_->uploads, ElementsAre("a", "b"));
@@ -227,7 +227,7 @@ TEST_F(GenerationTest, AFailedUploadNamesTheField) {
   item.field = "messages[0].parts[2].image.data";
   Make({item});
   generation_->Start();
-  generation_->OnTicket(99);
+  generation_->OnTicket(1, 99);
   prefill_->upload_done(InvalidField(Reason::kMediaUndecodable, "image", "an intact file", "mud"));
   EXPECT_EQ(EndReason(), Reason::kMediaUndecodable);
   EXPECT_EQ(GetErrorDetail(End().status)->field, "messages[0].parts[2].image.data");
@@ -243,7 +243,7 @@ TEST_F(GenerationTest, APrefillErrorNamesTheFieldOfTheRequest) {
   second.field = "messages[0].parts[1].image.data";
   Make({first, second});
   generation_->Start();
-  generation_->OnTicket(99);
+  generation_->OnTicket(1, 99);
   prefill_->upload_done(absl::OkStatus());
   prefill_->upload_done(absl::OkStatus());
   generation_->OnPrefillEnded(
@@ -314,7 +314,19 @@ TEST_F(GenerationTest, MessagesOfAnotherEpochAreIgnored) {
   StartAndRun();
   generation_->OnPrefillEnded(2, absl::InternalError("x"));
   generation_->OnDecodeEnded(0, absl::InternalError("x"));
+  generation_->OnFirstToken(2, 5, FinishCause::kNone, {});
+  generation_->OnStepTokens(2, 0, {6, 7}, FinishCause::kMaxTokens, std::nullopt);
   EXPECT_FALSE(generation_->ended());
+  EXPECT_TRUE(recorder_->ids.empty());
+  First(10, FinishCause::kMaxTokens);
+  EXPECT_THAT(recorder_->ids, ElementsAre(10));
+}
+
+TEST_F(GenerationTest, ATicketOfAnotherEpochIsNotUsed) {
+  Make();
+  generation_->Start();
+  generation_->OnTicket(2, 99);
+  EXPECT_EQ(prefill_->runs, 0);
 }
 
 TEST_F(GenerationTest, TheDeadlineTellsThePhase) {
@@ -322,7 +334,7 @@ TEST_F(GenerationTest, TheDeadlineTellsThePhase) {
     recorder_ = std::make_shared<Recorder>();
     Make();
     generation_->Start();
-    if (events > 0) generation_->OnTicket(99);
+    if (events > 0) generation_->OnTicket(1, 99);
     if (events > 1) First(10);
     if (events > 2) Step(1, {11});
     generation_->OnDeadline();
@@ -376,7 +388,7 @@ TEST_F(GenerationTest, AStopStringEndsItAndFreesTheDecodeWorker) {
 TEST_F(GenerationTest, TooManyTokensAreAnError) {
   Make({}, /*output_tokens_max=*/2);
   generation_->Start();
-  generation_->OnTicket(99);
+  generation_->OnTicket(1, 99);
   First(10);
   Step(1, {11, 12});
   EXPECT_EQ(EndReason(), Reason::kInvariant);
@@ -461,7 +473,7 @@ class GenerationWalk {
     }
     if (!ticket_sent_) {
       ticket_sent_ = true;
-      return generation_->OnTicket(5);
+      return generation_->OnTicket(1, 5);
     }
     const int left = static_cast<int>(answer_.size()) - next_step_;
     if (!committed_ || left == 0 || !decode_->holds) return;
@@ -476,13 +488,13 @@ class GenerationWalk {
     last_step_ = {next_step_, ids, finish};
     next_step_ += count;
     if (finish != FinishCause::kNone) decode_->holds = false;
-    generation_->OnStepTokens(last_step_.first, ids, finish, std::nullopt);
+    generation_->OnStepTokens(1, last_step_.first, ids, finish, std::nullopt);
   }
 
   // A message that was sent before, once more.
   void Repeat() {
     if (last_step_.ids.empty()) return;
-    generation_->OnStepTokens(last_step_.first, last_step_.ids, last_step_.finish, std::nullopt);
+    generation_->OnStepTokens(1, last_step_.first, last_step_.ids, last_step_.finish, std::nullopt);
   }
 
   // The KV may be committed, and the decode worker's steps may arrive, before the gateway hears of
@@ -503,9 +515,9 @@ class GenerationWalk {
       first_sent_ = true;
       if (is_whole) prefill_->holds = false;
       return generation_->OnFirstToken(
-          answer_[0], is_whole ? FinishCause::kMaxTokens : FinishCause::kNone, PrefillPhases{});
+          1, answer_[0], is_whole ? FinishCause::kMaxTokens : FinishCause::kNone, PrefillPhases{});
     }
-    if (walk_.OneIn(4)) return generation_->OnFirstToken(answer_[0], FinishCause::kNone, {});
+    if (walk_.OneIn(4)) return generation_->OnFirstToken(1, answer_[0], FinishCause::kNone, {});
     if (!committed_ && !is_whole) return;
     prefill_ended_ = true;
     prefill_->holds = false;
