@@ -212,8 +212,6 @@ void DecodeEngine::Handle(Committed& committed) {
                                                    host_.config().vocabulary_size)));
     return;
   }
-  metrics_.kvlink_bytes_total.Increment(static_cast<double>(
-      MakeTransferPlan(shape_, sequence->job.request.num_positions()).total_bytes));
   sequence->output.push_back(first_token);
   sequence->committed = committed.at;
   sequence->phase = Phase::kRunning;
@@ -230,7 +228,6 @@ void DecodeEngine::Handle(const Failed& failed) {
   if (sequence == nullptr) return;
   Unpin(*sequence);
   if (GetReason(failed.status) != Reason::kCancelled) {  // an answer of one token needs no transfer
-    metrics_.kvlink_failures_total.Increment();
     Log(Severity::kWarning, "transfer_failed",
         {{"request", sequence->job.request.request_id},
          {"reason", std::string(ReasonName(GetReason(failed.status)))},

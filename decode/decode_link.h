@@ -9,8 +9,8 @@ namespace cleave {
 // Forwards both ways; holds no state of its own. Thread-safe.
 class DecodeLink final : public KvIntake, private ReceiverListener, private TicketListener {
  public:
-  DecodeLink(const ReceiverLinksOptions& options, const Clock& clock)
-      : server_(options, *this, *this, clock) {}
+  DecodeLink(const ReceiverLinksOptions& options, const Clock& clock, LinkObserver& observer)
+      : server_(options, *this, *this, clock, &observer) {}
 
   // Once, before the server listens. The engine lives until Shutdown has returned.
   void Attach(DecodeEngine& engine) { engine_ = &engine; }

@@ -12,16 +12,13 @@ DecodeMetrics::DecodeMetrics(prometheus::Registry& registry)
       model_load_seconds(
           AddGauge(registry, "cleave_model_load_seconds", "Time that loading the model took.")),
       load(registry, "decode"),
+      kvlink(registry, "grpc"),
       output_tokens_total(
           AddCounter(registry, "cleave_tokens_total", "Tokens by kind.", {{"kind", "output"}})),
       requests_failed_total(AddCounter(registry, "cleave_decode_requests_failed_total",
                                        "Sequences that ended with an error on this worker.")),
       requests_cancelled_total(AddCounter(registry, "cleave_request_cancelled_total",
                                           "Sequences that a gateway has cancelled or dropped.")),
-      kvlink_bytes_total(AddCounter(registry, "cleave_kvlink_bytes_total",
-                                    "KV bytes of committed transfers.", {{"transport", "grpc"}})),
-      kvlink_failures_total(AddCounter(registry, "cleave_kvlink_failures_total",
-                                       "Transfers that did not commit.", {{"transport", "grpc"}})),
       step_seconds(AddHistogram(registry, "cleave_decode_step_seconds",
                                 "Duration of one engine step.", StepBuckets())),
       batch_size(AddHistogram(registry, "cleave_decode_batch_size", "Sequences of one engine step.",

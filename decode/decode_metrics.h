@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/engine_load.h"
+#include "engine/kvlink_metrics.h"
 #include "runtime/metrics/metrics.h"
 
 namespace cleave {
@@ -12,11 +13,10 @@ struct DecodeMetrics {
   prometheus::Gauge& ready;
   prometheus::Gauge& model_load_seconds;
   EngineLoadMetrics load;
+  KvLinkMetrics kvlink;
   prometheus::Counter& output_tokens_total;
   prometheus::Counter& requests_failed_total;
   prometheus::Counter& requests_cancelled_total;
-  prometheus::Counter& kvlink_bytes_total;
-  prometheus::Counter& kvlink_failures_total;
   prometheus::Histogram& step_seconds;
   prometheus::Histogram& batch_size;
   prometheus::Histogram& handover_seconds;

@@ -66,10 +66,11 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
 
   const cluster::v1::WorkerIdentity identity =
       MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, options.worker.name, *host);
+  AddWorkerInfo(*registry, "decode", identity, *host);
   DecodeLink link({.identity = MakeLinkIdentity(identity),
                    .incarnation = Incarnation{identity.incarnation()},
                    .shape = host->layout().shape()},
-                  clock);
+                  clock, metrics.kvlink);
   DecodeEngine engine(*host, link, clock, metrics, options.engine);
   link.Attach(engine);
   DecodeService service(engine, *host, clock);

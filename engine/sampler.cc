@@ -8,7 +8,7 @@
 
 namespace cleave {
 
-Sampler::Sampler(int vocabulary_size, std::vector<int32_t> suppressed_ids)
+Sampler::Sampler(int vocabulary_size, const std::vector<int32_t>& suppressed_ids)
     : suppressed_(static_cast<size_t>(vocabulary_size), false) {
   for (const int32_t id : suppressed_ids) suppressed_[static_cast<size_t>(id)] = true;
   candidates_.reserve(static_cast<size_t>(vocabulary_size));

@@ -20,7 +20,7 @@ struct TokenPlace {
 class Sampler {
  public:
   // `suppressed_ids` never win.
-  Sampler(int vocabulary_size, std::vector<int32_t> suppressed_ids);
+  Sampler(int vocabulary_size, const std::vector<int32_t>& suppressed_ids);
 
   // logits: [vocabulary], after the softcap. Greedy: the largest, the lowest id on a tie. Otherwise
   // arg max over the kept ids of (logit / temperature + Gumbel noise), which draws from the softmax

@@ -1,5 +1,6 @@
 #include "engine/worker_state.h"
 
+#include "absl/strings/str_cat.h"
 #include "runtime/base/build_info.h"
 #include "runtime/base/random.h"
 
@@ -18,6 +19,18 @@ cluster::v1::WorkerIdentity MakeWorkerIdentity(cluster::v1::WorkerRole role,
   identity.set_numerics_fingerprint(host.numerics_fingerprint());
   identity.set_context_tokens_max(static_cast<uint32_t>(host.context_tokens_max()));
   return identity;
+}
+
+void AddWorkerInfo(prometheus::Registry& registry, const std::string& role,
+                   const cluster::v1::WorkerIdentity& identity, const ModelHost& host) {
+  AddBuildInfo(registry, role, identity.model());
+  AddGauge(registry, "cleave_cache_config_info", "Always 1; the labels tell.",
+           {{"page_tokens", absl::StrCat(host.layout().page_tokens())},
+            {"full_pages", absl::StrCat(host.kv_memory().pages(KvKind::kFull))},
+            {"sliding_pages", absl::StrCat(host.kv_memory().pages(KvKind::kSliding))},
+            {"context_tokens", absl::StrCat(host.context_tokens_max())},
+            {"layout", host.layout().description()}})
+      .Set(1);
 }
 
 LinkIdentity MakeLinkIdentity(const cluster::v1::WorkerIdentity& identity) {

@@ -10,7 +10,6 @@
 #include "gateway/model_service.h"
 #include "gateway/request_error.h"
 #include "gateway/token_service.h"
-#include "runtime/base/build_info.h"
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
 #include "runtime/metrics/metrics.h"
@@ -27,7 +26,7 @@ class GatewayServer final : public Gateway {
       : options_(options),
         model_(std::move(model)),
         registry_(std::make_shared<prometheus::Registry>()),
-        metrics_(*registry_, std::string(BuildVersion()), model_.name),
+        metrics_(*registry_, model_.name),
         timers_(clock_),
         admission_(options.admission),
         tasks_(options.prepare_threads),

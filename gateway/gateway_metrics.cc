@@ -80,8 +80,7 @@ constexpr char kAdmissionHelp[] = "Requests taken or refused before any worker h
 
 }  // namespace
 
-GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string& version,
-                               const std::string& model)
+GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string& model)
     : ready(AddGauge(registry, "cleave_ready", "1 while requests can be served")),
       requests_running(AddGauge(registry, "cleave_requests_running", "Requests open now",
                                 {{"role", "gateway"}})),
@@ -133,9 +132,7 @@ GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string
         &AddCounter(registry, kRequests, kRequestsHelp,
                     {{"outcome", outcome}, {"reason", std::string(ReasonName(reason))}});
   }
-  AddGauge(registry, "cleave_build_info", "Always 1; the labels tell",
-           {{"version", version}, {"model", model}, {"role", "gateway"}})
-      .Set(1);
+  AddBuildInfo(registry, "gateway", model);
 }
 
 void GatewayMetrics::CountRequest(const absl::Status& status) {

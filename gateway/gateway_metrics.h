@@ -12,8 +12,7 @@ namespace cleave {
 
 // All exported as 0 from the start; labels have closed sets of values. Thread-safe.
 struct GatewayMetrics {
-  GatewayMetrics(prometheus::Registry& registry, const std::string& version,
-                 const std::string& model);
+  GatewayMetrics(prometheus::Registry& registry, const std::string& model);
 
   prometheus::Gauge& ready;  // 1 while requests can be served
   prometheus::Gauge& requests_running;

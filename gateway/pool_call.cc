@@ -22,7 +22,7 @@ grpc::ServerUnaryReactor* AnswerOnPool(
   auto held = std::make_shared<AdmissionSlot>(*std::move(slot));  // std::function wants a copy
   tasks.Add([reactor, bytes = request, &response, held, compute = std::move(compute)] {
     absl::StatusOr<grpc::ByteBuffer> computed = compute(bytes);
-    if (computed.ok()) response = *std::move(computed);
+    if (computed.ok()) response.Swap(&*computed);
     held->Release();
     reactor->Finish(ToGrpc(computed.status()));
   });

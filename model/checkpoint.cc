@@ -87,7 +87,7 @@ const SafetensorsFile* Checkpoint::FindFile(const std::string& name) const {
 }
 
 absl::StatusOr<StoredTensor> Checkpoint::Get(const std::string& name,
-                                             std::vector<int64_t> shape) const {
+                                             const std::vector<int64_t>& shape) const {
   std::string stored_name = name;
   const SafetensorsFile* file = FindFile(name);
   for (const auto& [released, newer] : kSpellings) {

@@ -20,7 +20,8 @@ class Checkpoint {
   // The tensor with exactly this shape, in bfloat16 or float32. Released names are asked for; the
   // names that newer transformers use in memory (embed_vision.patch_dense, and so on) are found
   // too. An error names the file and the tensor.
-  absl::StatusOr<StoredTensor> Get(const std::string& name, std::vector<int64_t> shape) const;
+  absl::StatusOr<StoredTensor> Get(const std::string& name,
+                                   const std::vector<int64_t>& shape) const;
 
   // XXH3-64 over names, shapes, dtypes and a sample of the bytes of every tensor, in hex: equal
   // weights give equal strings in every worker, however they are split into files. Reads a few MB

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <tuple>
 
 #include "engine/worker_flags.h"
 #include "engine/worker_state.h"
@@ -75,12 +76,13 @@ void HandOver(PrefillEngine& engine, PrefillMetrics& metrics, PrefillJob job, ab
   if (!job.request.media.empty()) {
     metrics.media_decode_seconds.Observe(absl::ToDoubleSeconds(job.media_time));
   }
+  const auto [key, epoch, replies] = std::tuple(job.key, job.transfer.epoch, job.replies);
   if (status.ok() && engine.Submit(std::move(job))) return;
   if (status.ok()) {
     status = LinkError(Reason::kQueueFull, "the worker has all of its requests",
                        absl::Milliseconds(100));
   }
-  job.replies->OnEnded(job.key, job.transfer.epoch, status, 0);
+  replies->OnEnded(key, epoch, status, 0);
 }
 
 absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
@@ -99,11 +101,12 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
 
   const cluster::v1::WorkerIdentity identity =
       MakeWorkerIdentity(cluster::v1::WORKER_ROLE_PREFILL, options.worker.name, *host);
+  AddWorkerInfo(*registry, "prefill", identity, *host);
   PrefillLink link({.identity = MakeLinkIdentity(identity),
                     .incarnation = Incarnation{identity.incarnation()},
                     .shape = host->layout().shape(),
                     .jitter_seed = identity.incarnation()},
-                   grpc::InsecureChannelCredentials(), clock);
+                   grpc::InsecureChannelCredentials(), clock, metrics.kvlink);
   PrefillEngine engine(*host, link, clock, metrics, options.engine);
   link.Attach(engine);
   MediaStore store(options.media_store_mib << 20);

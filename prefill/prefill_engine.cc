@@ -44,7 +44,7 @@ PrefillEngine::~PrefillEngine() {
   thread_.join();
 }
 
-bool PrefillEngine::Submit(PrefillJob&& job) {
+bool PrefillEngine::Submit(PrefillJob job) {
   if (jobs_.fetch_add(1) >= options_.jobs_max) {
     --jobs_;
     return false;
@@ -114,7 +114,6 @@ void PrefillEngine::Handle(const Granted& granted) {
   Work* work = Find(granted.transfer);
   if (work == nullptr) return;
   work->granted = clock_.Now();
-  metrics_.kvlink_grant_wait_seconds.Observe(absl::ToDoubleSeconds(work->granted - work->started));
 }
 
 void PrefillEngine::Handle(const Finished& finished) {
@@ -371,7 +370,6 @@ void PrefillEngine::Report(Work& work, const absl::Status& status, int64_t kv_by
   --jobs_;
   --(work.begun ? load_.requests_running : load_.requests_waiting);
   load_.queued_tokens -= work.job.request.num_positions() - work.computed;
-  metrics_.kvlink_bytes_total.Increment(static_cast<double>(kv_bytes));
   if (!status.ok()) metrics_.requests_failed_total.Increment();
   work.job.replies->OnEnded(work.job.key, work.job.transfer.epoch, status, kv_bytes);
   Log(status.ok() ? Severity::kInfo : Severity::kWarning, "prefill_ended",

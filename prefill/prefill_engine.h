@@ -36,8 +36,8 @@ class PrefillEngine {
   // Ends every job with DRAINING and waits until the link has given all memory back.
   ~PrefillEngine();
 
-  // False: full. Then the job is unchanged and its replies hear nothing.
-  bool Submit(PrefillJob&& job);
+  // False: full. Then its replies hear nothing.
+  bool Submit(PrefillJob job);
   // Ends a job, if it is still there.
   void Cancel(RequestKey key, Reason reason);
   // Ends all jobs of a gateway that is gone.

@@ -10,8 +10,9 @@ namespace cleave {
 class PrefillLink final : public KvOutlet, private SenderListener {
  public:
   PrefillLink(const SenderLinksOptions& options,
-              std::shared_ptr<grpc::ChannelCredentials> credentials, const Clock& clock)
-      : client_(options, std::move(credentials), *this, clock) {}
+              std::shared_ptr<grpc::ChannelCredentials> credentials, const Clock& clock,
+              LinkObserver& observer)
+      : client_(options, std::move(credentials), *this, clock, &observer) {}
 
   // Once, before the first prompt. The engine lives until Shutdown has returned.
   void Attach(PrefillEngine& engine) { engine_ = &engine; }

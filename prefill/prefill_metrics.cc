@@ -13,22 +13,19 @@ PrefillMetrics::PrefillMetrics(prometheus::Registry& registry)
       model_load_seconds(
           AddGauge(registry, "cleave_model_load_seconds", "Time that loading the model took.")),
       load(registry, "prefill"),
+      kvlink(registry, "grpc"),
       queue_tokens(AddGauge(registry, "cleave_prefill_queue_tokens",
                             "Prompt tokens accepted and not computed.")),
       prompt_tokens_total(
           AddCounter(registry, "cleave_tokens_total", "Tokens by kind.", {{"kind", "prompt"}})),
       requests_failed_total(AddCounter(registry, "cleave_prefill_requests_failed_total",
                                        "Requests that ended with an error on this worker.")),
-      kvlink_bytes_total(AddCounter(registry, "cleave_kvlink_bytes_total",
-                                    "KV bytes handed to the link.", {{"transport", "grpc"}})),
       step_seconds(AddHistogram(registry, "cleave_prefill_step_seconds",
                                 "Duration of one engine step.", StepBuckets())),
       batch_tokens(AddHistogram(registry, "cleave_prefill_batch_tokens", "Rows of one engine step.",
                                 kTokenBuckets)),
       media_decode_seconds(AddHistogram(registry, "cleave_media_decode_seconds",
-                                        "Decoding of a request's media files.", LatencyBuckets())),
-      kvlink_grant_wait_seconds(AddHistogram(registry, "cleave_kvlink_grant_wait_seconds",
-                                             "From the first chunk until pages were granted.",
-                                             LatencyBuckets(), {{"transport", "grpc"}})) {}
+                                        "Decoding of a request's media files.", LatencyBuckets())) {
+}
 
 }  // namespace cleave

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/engine_load.h"
+#include "engine/kvlink_metrics.h"
 #include "runtime/metrics/metrics.h"
 
 namespace cleave {
@@ -12,14 +13,13 @@ struct PrefillMetrics {
   prometheus::Gauge& ready;
   prometheus::Gauge& model_load_seconds;
   EngineLoadMetrics load;
+  KvLinkMetrics kvlink;
   prometheus::Gauge& queue_tokens;
   prometheus::Counter& prompt_tokens_total;
   prometheus::Counter& requests_failed_total;
-  prometheus::Counter& kvlink_bytes_total;
   prometheus::Histogram& step_seconds;
   prometheus::Histogram& batch_tokens;
   prometheus::Histogram& media_decode_seconds;
-  prometheus::Histogram& kvlink_grant_wait_seconds;
 };
 
 }  // namespace cleave

@@ -53,32 +53,14 @@ class GrpcLinkClient::Dialer final : public LinkDialer {
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;  // shared by all channels
 };
 
-class GrpcLinkClient::Ticker final : public LinkTicker {
- public:
-  explicit Ticker(GrpcLinkClient& client) : client_(client) {}
-  void OnTick() override {
-    SenderLinks& links = client_.links_;
-    links.OnTick();
-    MutexLock lock(client_.mutex_);
-    client_.figures_ = {links.counters(), links.links_opened(), links.links_failed(),
-                        links.num_open()};
-  }
-  absl::Time NextDeadline() const override { return client_.links_.NextDeadline(); }
-  bool done() const override { return client_.links_.done(); }
-
- private:
-  GrpcLinkClient& client_;
-};
-
 GrpcLinkClient::GrpcLinkClient(const SenderLinksOptions& options,
                                std::shared_ptr<grpc::ChannelCredentials> credentials,
                                SenderListener& listener, const Clock& clock, LinkObserver* observer)
     : listener_(listener),
       thread_(clock),
       dialer_(std::make_unique<Dialer>(thread_, std::move(credentials))),
-      links_(options, *dialer_, listener, clock, observer),
-      ticker_(std::make_unique<Ticker>(*this)) {
-  thread_.Start(*ticker_);
+      links_(options, *dialer_, listener, clock, observer) {
+  thread_.Start(links_);
 }
 
 GrpcLinkClient::~GrpcLinkClient() { Shutdown(); }
@@ -115,11 +97,6 @@ void GrpcLinkClient::Cancel(TransferId transfer, Reason reason) {
 void GrpcLinkClient::Shutdown() {
   thread_.Post([this] { links_.Shutdown(); });
   thread_.Join();
-}
-
-GrpcLinkClient::Figures GrpcLinkClient::figures() const {
-  MutexLock lock(mutex_);
-  return figures_;
 }
 
 }  // namespace cleave

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/mutex.h"
 #include "runtime/link/link_thread.h"
 #include "runtime/link/sender_links.h"
 
@@ -44,26 +43,13 @@ class GrpcLinkClient {
   // at once, on the caller's thread. Not from the listener.
   void Shutdown();
 
-  // Of all links there have been, some milliseconds old.
-  struct Figures {
-    LinkCounters counters;
-    int64_t links_opened = 0;
-    int64_t links_failed = 0;
-    int links_open = 0;
-  };
-  Figures figures() const;
-
  private:
   class Dialer;
-  class Ticker;
 
   SenderListener& listener_;
   LinkThread thread_;
   std::unique_ptr<Dialer> dialer_;
-  SenderLinks links_;               // the link thread's
-  std::unique_ptr<Ticker> ticker_;  // links_, and after each turn their figures
-  mutable Mutex mutex_;
-  Figures figures_ ABSL_GUARDED_BY(mutex_);
+  SenderLinks links_;  // the link thread's
 };
 
 }  // namespace cleave

@@ -184,30 +184,13 @@ class GrpcLinkServer::Service final : public pb::KvLink::CallbackService {
   GrpcLinkServer& server_;
 };
 
-class GrpcLinkServer::Ticker final : public LinkTicker {
- public:
-  explicit Ticker(GrpcLinkServer& server) : server_(server) {}
-  void OnTick() override {
-    ReceiverLinks& links = server_.links_;
-    links.OnTick();
-    MutexLock lock(server_.mutex_);
-    server_.figures_ = {links.counters(), links.num_open()};
-  }
-  absl::Time NextDeadline() const override { return server_.links_.NextDeadline(); }
-  bool done() const override { return server_.links_.done(); }
-
- private:
-  GrpcLinkServer& server_;
-};
-
 GrpcLinkServer::GrpcLinkServer(const ReceiverLinksOptions& options, ReceiverListener& listener,
                                TicketListener& ticket_listener, const Clock& clock,
                                LinkObserver* observer)
     : thread_(clock),
       links_(options, listener, ticket_listener, clock, observer),
-      ticker_(std::make_unique<Ticker>(*this)),
       service_(std::make_unique<Service>(*this)) {
-  thread_.Start(*ticker_);
+  thread_.Start(links_);
 }
 
 GrpcLinkServer::~GrpcLinkServer() { Shutdown(); }
@@ -247,11 +230,6 @@ void GrpcLinkServer::Drain() {
 void GrpcLinkServer::Shutdown() {
   thread_.Post([this] { links_.Shutdown(); });
   thread_.Join();
-}
-
-GrpcLinkServer::Figures GrpcLinkServer::figures() const {
-  MutexLock lock(mutex_);
-  return figures_;
 }
 
 }  // namespace cleave

@@ -9,7 +9,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/base/clock.h"
-#include "runtime/base/mutex.h"
 #include "runtime/link/link_thread.h"
 #include "runtime/link/receiver_links.h"
 
@@ -49,24 +48,13 @@ class GrpcLinkServer {
   // answering ReservePages meanwhile. Not from a listener.
   void Shutdown();
 
-  // Of all links there have been, some milliseconds old.
-  struct Figures {
-    LinkCounters counters;
-    int links_open = 0;
-  };
-  Figures figures() const;
-
  private:
   class Service;
   class Session;
-  class Ticker;
 
   LinkThread thread_;
-  ReceiverLinks links_;             // the link thread's
-  std::unique_ptr<Ticker> ticker_;  // links_, and after each turn their figures
+  ReceiverLinks links_;  // the link thread's
   std::unique_ptr<Service> service_;
-  mutable Mutex mutex_;
-  Figures figures_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace cleave

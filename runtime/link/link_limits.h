@@ -68,10 +68,20 @@ inline LinkCounters& LinkCounters::operator+=(const LinkCounters& other) {
   return *this;
 }
 
-// Gets each duration as it is measured, for histograms. On the link thread; must not block.
+// All links of a worker together, those that have ended included.
+struct LinkFigures {
+  LinkCounters counters;
+  int64_t links_opened = 0;  // sender
+  int64_t links_failed = 0;  // sender: once open or still to be
+  int links_open = 0;        // now
+};
+
+// Gets each duration as it is measured, and the figures after every turn of the link thread, which
+// calls it. Must not block.
 class LinkObserver {
  public:
   virtual ~LinkObserver() = default;
+  virtual void OnFigures(const LinkFigures& figures) = 0;
   virtual void OnTransferSeconds(double seconds) = 0;
   virtual void OnGrantWaitSeconds(double seconds) = 0;
 };

@@ -101,6 +101,7 @@ void ReceiverLinks::OnTick() {
   for (const auto& session : sessions_) session->receiver.OnTick();
   if (tickets_.NextDeadline() <= clock_.Now()) tickets_.OnTick(clock_.Now());
   Sweep();
+  if (observer_ != nullptr) observer_->OnFigures(figures());
 }
 
 absl::Time ReceiverLinks::NextDeadline() const {
@@ -119,15 +120,13 @@ void ReceiverLinks::Sweep() {
   sessions_.erase(std::remove_if(sessions_.begin(), sessions_.end(), ended), sessions_.end());
 }
 
-LinkCounters ReceiverLinks::counters() const {
-  LinkCounters sum = ended_;
-  for (const auto& session : sessions_) sum += session->receiver.counters();
-  return sum;
-}
-
-int ReceiverLinks::num_open() const {
-  return static_cast<int>(std::count_if(sessions_.begin(), sessions_.end(),
-                                        [](const auto& s) { return s->receiver.open(); }));
+LinkFigures ReceiverLinks::figures() const {
+  LinkFigures figures{.counters = ended_};
+  for (const auto& session : sessions_) {
+    figures.counters += session->receiver.counters();
+    if (session->receiver.open()) ++figures.links_open;
+  }
+  return figures;
 }
 
 }  // namespace cleave

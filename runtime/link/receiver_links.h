@@ -63,9 +63,7 @@ class ReceiverLinks final : public LinkTicker {
   void OnTick() override;
   absl::Time NextDeadline() const override;
 
-  // Of all links there have been.
-  LinkCounters counters() const;
-  int num_open() const;
+  LinkFigures figures() const;
 
  private:
   struct Session;

@@ -177,6 +177,7 @@ void SenderLinks::OnTick() {
     link->sender().OnTick();
   }
   Sweep();
+  if (observer_ != nullptr) observer_->OnFigures(figures());
 }
 
 absl::Time SenderLinks::NextDeadline() const {
@@ -208,15 +209,14 @@ void SenderLinks::Sweep() {
   }
 }
 
-LinkCounters SenderLinks::counters() const {
-  LinkCounters sum = ended_;
-  for (const auto& link : links_) sum += link->sender().counters();
-  return sum;
-}
-
-int SenderLinks::num_open() const {
-  return static_cast<int>(std::count_if(links_.begin(), links_.end(),
-                                        [](const auto& link) { return link->sender().open(); }));
+LinkFigures SenderLinks::figures() const {
+  LinkFigures figures{
+      .counters = ended_, .links_opened = links_opened_, .links_failed = links_failed_};
+  for (const auto& link : links_) {
+    figures.counters += link->sender().counters();
+    if (link->sender().open()) ++figures.links_open;
+  }
+  return figures;
 }
 
 }  // namespace cleave

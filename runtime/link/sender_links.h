@@ -69,11 +69,7 @@ class SenderLinks final : public LinkTicker {
   void OnTick() override;
   absl::Time NextDeadline() const override;
 
-  // Of all links there have been.
-  LinkCounters counters() const;
-  int64_t links_opened() const { return links_opened_; }
-  int64_t links_failed() const { return links_failed_; }
-  int num_open() const;
+  LinkFigures figures() const;
 
  private:
   class Link;

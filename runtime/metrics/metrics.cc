@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/base/build_info.h"
 
 namespace cleave {
 
@@ -24,6 +25,13 @@ prometheus::Histogram& AddHistogram(prometheus::Registry& registry, const std::s
                                     const prometheus::Histogram::BucketBoundaries& buckets,
                                     const MetricLabels& labels) {
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(labels, buckets);
+}
+
+void AddBuildInfo(prometheus::Registry& registry, const std::string& role,
+                  const std::string& model) {
+  AddGauge(registry, "cleave_build_info", "Always 1; the labels tell.",
+           {{"version", std::string(BuildVersion())}, {"model", model}, {"role", role}})
+      .Set(1);
 }
 
 const prometheus::Histogram::BucketBoundaries& LatencyBuckets() {

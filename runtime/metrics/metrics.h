@@ -27,6 +27,10 @@ prometheus::Histogram& AddHistogram(prometheus::Registry& registry, const std::s
                                     const prometheus::Histogram::BucketBoundaries& buckets,
                                     const MetricLabels& labels = {});
 
+// cleave_build_info: always 1, its labels tell version, role and model.
+void AddBuildInfo(prometheus::Registry& registry, const std::string& role,
+                  const std::string& model);
+
 // Upper bounds in seconds: 1 ms to 60 s for waits and whole requests; 1 ms to 2.5 s, finer at the
 // low end, for steps and the time between tokens.
 const prometheus::Histogram::BucketBoundaries& LatencyBuckets();

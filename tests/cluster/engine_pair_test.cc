@@ -117,18 +117,18 @@ class EnginePair {
         std::make_unique<DecodeLink>(ReceiverLinksOptions{.identity = identity,
                                                           .incarnation = Incarnation{1},
                                                           .shape = decode_host_->layout().shape()},
-                                     clock_);
+                                     clock_, decode_metrics_.kvlink);
     decode_ = std::make_unique<DecodeEngine>(*decode_host_, *decode_link_, clock_, decode_metrics_,
                                              DecodeEngineOptions{.sequences_max = 16});
     decode_link_->Attach(*decode_);
     server_ = *RpcServer::Start(
         {.address = "127.0.0.1:0", .message_bytes_max = GrpcLinkServer::MessageBytesMax({})},
         {&decode_link_->server().service()});
-    prefill_link_ =
-        std::make_unique<PrefillLink>(SenderLinksOptions{.identity = identity,
-                                                         .incarnation = Incarnation{2},
-                                                         .shape = prefill_host_->layout().shape()},
-                                      grpc::InsecureChannelCredentials(), clock_);
+    prefill_link_ = std::make_unique<PrefillLink>(
+        SenderLinksOptions{.identity = identity,
+                           .incarnation = Incarnation{2},
+                           .shape = prefill_host_->layout().shape()},
+        grpc::InsecureChannelCredentials(), clock_, prefill_metrics_.kvlink);
     prefill_ =
         std::make_unique<PrefillEngine>(*prefill_host_, *prefill_link_, clock_, prefill_metrics_,
                                         PrefillEngineOptions{.chunk_tokens = chunk_tokens});
@@ -152,8 +152,8 @@ class EnginePair {
   std::pair<int64_t, int64_t> BytesSentAndReceived() {
     prefill_link_->client().Shutdown();
     decode_link_->server().Shutdown();
-    return {prefill_link_->client().figures().counters.bytes,
-            decode_link_->server().figures().counters.bytes};
+    return {static_cast<int64_t>(prefill_metrics_.kvlink.bytes_total.Value()),
+            static_cast<int64_t>(decode_metrics_.kvlink.bytes_total.Value())};
   }
 
   void Ask(const SequenceRequest& request, std::vector<PreparedMedia> media,

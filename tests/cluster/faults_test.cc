@@ -110,6 +110,54 @@ TEST(FaultsTest, TheGatewayDies) {
   ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
 }
 
+TEST(FaultsTest, ADecodeWorkerDiesWhileItReceives) {
+  ProcessCluster cluster(
+      {.decode_workers = 2, .worker_flags = kFlags, .prefill_flags = {"--chunk-tokens", "1"}});
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  for (int i = 0; i < 2; ++i) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), LongPrompt(), kTimeout));
+    ASSERT_TRUE(streams.back()->Next());  // Started
+  }
+  constexpr char kFrames[] = "cleave_kvlink_frames_total{transport=\"grpc\"}";
+  ASSERT_TRUE(WaitFor([&] { return cluster.DecodeMetric(0, kFrames) > 0; }));
+  ProcessCluster::Kill(cluster.decode(0));
+  int lost = 0;
+  for (const auto& stream : streams) {
+    const absl::Status status = stream->Finish().status;
+    if (status.ok()) continue;
+    ++lost;
+    EXPECT_EQ(ReasonName(GetReason(status)), ReasonName(Reason::kWorkerLost)) << status;
+  }
+  EXPECT_EQ(lost, 1);
+  ExpectAnswers(cluster.gateway_address());
+  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(1));
+}
+
+// A worker that hangs instead of dying keeps its connections. What waits for it ends at the latest
+// with its own deadline, and the worker serves on when it comes back.
+TEST(FaultsTest, AFrozenWorkerHoldsNobodyBeyondTheDeadline) {
+  constexpr absl::Duration kDeadline = absl::Seconds(4);
+  for (const bool freeze_decode : {true, false}) {
+    ProcessCluster cluster({.worker_flags = kFlags, .prefill_flags = {"--chunk-tokens", "1"}});
+    const v1::GenerateRequest request = freeze_decode ? LongAnswer() : LongPrompt();
+    AnswerStream stream(cluster.gateway_address(), request, kDeadline);
+    ASSERT_TRUE(freeze_decode ? stream.WaitForText() : stream.Next());
+    ChildProcess& worker = freeze_decode ? cluster.decode(0) : cluster.prefill(0);
+    ProcessCluster::Freeze(worker);
+    const absl::Time frozen = absl::Now();
+    const absl::Status status = stream.Finish().status;
+    EXPECT_LT(absl::Now() - frozen, kDeadline + absl::Seconds(1));
+    EXPECT_NE(GetReason(status), Reason::kUnspecified) << status;
+    ProcessCluster::Thaw(worker);
+    cluster.WaitUntilServing();
+    ExpectAnswers(cluster.gateway_address());
+    ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+    ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+  }
+}
+
 TEST(FaultsTest, AClientThatLeavesFreesItsPages) {
   ProcessCluster cluster({.worker_flags = kFlags});
   {

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "runtime/base/clock.h"
@@ -13,6 +14,7 @@
 #include "runtime/base/json.h"
 #include "runtime/rpc/deadline.h"
 #include "runtime/rpc/status.h"
+#include "tests/support/http_get.h"
 
 namespace cleave::testing {
 namespace {
@@ -22,9 +24,9 @@ const char kData[] = CLEAVE_SOURCE_DIR "/tests/golden/data/";
 
 std::string Address(int port) { return absl::StrCat("127.0.0.1:", port); }
 
-// Polls; only tests wait like this.
-template <typename Condition>
-bool WaitFor(Condition condition) {
+}  // namespace
+
+bool WaitFor(const std::function<bool()>& condition) {
   const absl::Time end = absl::Now() + kPatience;
   while (!condition()) {
     if (absl::Now() > end) return false;
@@ -32,8 +34,6 @@ bool WaitFor(Condition condition) {
   }
   return true;
 }
-
-}  // namespace
 
 ProcessCluster::ProcessCluster(const ClusterOptions& options) {
   std::string pattern = (std::filesystem::temp_directory_path() / "cleave-test-XXXXXX").string();
@@ -50,11 +50,13 @@ ProcessCluster::ProcessCluster(const ClusterOptions& options) {
     decode_.push_back(StartProcess("cleave-decode", absl::StrCat("decode-", i), ports[next],
                                    ports[next + 1], flags({}), options.model));
     decode_addresses_.push_back(Address(ports[next]));
+    decode_metrics_ports_.push_back(ports[next + 1]);
   }
   for (int i = 0; i < options.prefill_workers; ++i, next += 2) {
     prefill_.push_back(StartProcess("cleave-prefill", absl::StrCat("prefill-", i), ports[next],
                                     ports[next + 1], flags(options.prefill_flags), options.model));
     prefill_addresses_.push_back(Address(ports[next]));
+    prefill_metrics_ports_.push_back(ports[next + 1]);
   }
   std::vector<std::string> gateway_flags = options.gateway_flags;
   gateway_flags.insert(gateway_flags.end(), {"--prefill", absl::StrJoin(prefill_addresses_, ","),
@@ -100,6 +102,8 @@ ChildProcess ProcessCluster::StartProcess(const std::string& binary, const std::
 }
 
 void ProcessCluster::Kill(const ChildProcess& process) { ::kill(process.pid(), SIGKILL); }
+void ProcessCluster::Freeze(const ChildProcess& process) { ::kill(process.pid(), SIGSTOP); }
+void ProcessCluster::Thaw(const ChildProcess& process) { ::kill(process.pid(), SIGCONT); }
 
 void ProcessCluster::WaitUntilServing() {
   ChatClient client(gateway_address_);
@@ -120,6 +124,19 @@ std::optional<cluster::v1::WorkerState> ProcessCluster::StateOf(const std::strin
   context.TryCancel();
   if (!answered) return std::nullopt;
   return state;
+}
+
+double ProcessCluster::Metric(int port, const std::string& series) {
+  const std::string text = HttpGet(port, "/metrics");
+  const std::string line_begin = "\n" + series + " ";
+  const size_t at = text.find(line_begin);
+  double value = 0;
+  EXPECT_TRUE(at != std::string::npos &&
+              absl::SimpleAtod(text.substr(at + line_begin.size(),
+                                           text.find('\n', at + 1) - at - line_begin.size()),
+                               &value))
+      << "no series " << series;
+  return value;
 }
 
 void ProcessCluster::WaitUntilEmpty(const std::string& address) {

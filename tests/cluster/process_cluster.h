@@ -3,7 +3,9 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,9 @@
 #include "client/child_process.h"
 
 namespace cleave::testing {
+
+// Polls for up to a minute; only tests wait like this.
+bool WaitFor(const std::function<bool()>& condition);
 
 struct ClusterOptions {
   std::string model = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny";
@@ -34,6 +39,9 @@ class ProcessCluster {
   ChildProcess& gateway() { return *gateway_; }
   // kill -9.
   static void Kill(const ChildProcess& process);
+  // Stops a process where it stands, as a machine that hangs; its connections stay up.
+  static void Freeze(const ChildProcess& process);
+  static void Thaw(const ChildProcess& process);
 
   // Waits until the gateway serves.
   void WaitUntilServing();
@@ -45,17 +53,26 @@ class ProcessCluster {
   const std::string& decode_address(int i) const {
     return decode_addresses_[static_cast<size_t>(i)];
   }
+  // The value of a series of a worker, as `cleave_kvlink_bytes_total{transport="grpc"}`.
+  double PrefillMetric(int i, const std::string& series) const {
+    return Metric(prefill_metrics_ports_[static_cast<size_t>(i)], series);
+  }
+  double DecodeMetric(int i, const std::string& series) const {
+    return Metric(decode_metrics_ports_[static_cast<size_t>(i)], series);
+  }
   // Waits until a worker has no request and all of its pages are free.
   static void WaitUntilEmpty(const std::string& address);
   std::string Logs() const;
 
  private:
+  static double Metric(int port, const std::string& series);
   ChildProcess StartProcess(const std::string& binary, const std::string& name, int port,
                             int metrics_port, std::vector<std::string> flags,
                             const std::string& model);
 
   std::string log_dir_;
   std::vector<std::string> prefill_addresses_, decode_addresses_;
+  std::vector<int> prefill_metrics_ports_, decode_metrics_ports_;
   std::string gateway_address_;
   std::vector<ChildProcess> prefill_, decode_;
   std::unique_ptr<ChildProcess> gateway_;

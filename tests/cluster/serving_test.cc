@@ -33,6 +33,7 @@ TEST_P(ServingTest, AnswersAreTheReferences) {
   }
   const std::vector<GoldenRequest> goldens = ReadGoldenRequests();
   std::vector<std::unique_ptr<AnswerStream>> streams;
+  streams.reserve(goldens.size());
   for (const GoldenRequest& golden : goldens) {
     streams.push_back(
         std::make_unique<AnswerStream>(cluster.gateway_address(), golden.request, kTimeout));
@@ -60,6 +61,25 @@ TEST(SamplingTest, EqualSeedsGiveEqualAnswersAndOthersDiffer) {
   const std::string first = ask(1);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(ask(1), first);
   EXPECT_NE(ask(2), first);
+}
+
+TEST(MetricsTest, BothEndsCountTheSameBytesAndNoPageIsUnaccounted) {
+  ProcessCluster cluster({.worker_flags = kExact});
+  constexpr char kUnaccounted[] = "cleave_kv_pages_unaccounted";
+  constexpr char kBytes[] = "cleave_kvlink_bytes_total{transport=\"grpc\"}";
+  EXPECT_EQ(cluster.DecodeMetric(0, kBytes), 0);
+  for (const GoldenRequest& golden : ReadGoldenRequests()) {
+    AnswerStream stream(cluster.gateway_address(), golden.request, kTimeout);
+    while (stream.Next()) {
+      EXPECT_EQ(cluster.PrefillMetric(0, kUnaccounted), 0);
+      EXPECT_EQ(cluster.DecodeMetric(0, kUnaccounted), 0);
+    }
+    EXPECT_OK(stream.answer().status);
+  }
+  EXPECT_GT(cluster.DecodeMetric(0, kBytes), 0);
+  EXPECT_EQ(cluster.DecodeMetric(0, kBytes), cluster.PrefillMetric(0, kBytes));
+  EXPECT_EQ(cluster.PrefillMetric(0, "cleave_kvlink_failures_total{transport=\"grpc\"}"), 0);
+  EXPECT_EQ(cluster.PrefillMetric(0, "cleave_kvlink_state{state=\"open\",transport=\"grpc\"}"), 1);
 }
 
 TEST(BadInputTest, OneClearErrorAndTheClusterGoesOn) {

@@ -1,10 +1,6 @@
 // The gateway as a client sees it, with workers that answer what the test wants.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <thread>
 
@@ -16,6 +12,7 @@
 #include "runtime/rpc/status.h"
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/media/media_files.h"
+#include "tests/support/http_get.h"
 
 namespace cleave {
 namespace {
@@ -385,33 +382,13 @@ TEST_F(GatewayServiceTest, TokenizesAndBack) {
             "ids[2]");
 }
 
-std::string HttpGet(int port, const std::string& path) {
-  const int connection = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string answer;
-  if (::connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
-    const std::string request = absl::StrCat("GET ", path, " HTTP/1.0\r\n\r\n");
-    EXPECT_EQ(::send(connection, request.data(), request.size(), 0),
-              static_cast<ssize_t>(request.size()));
-    char buffer[4096];
-    for (ssize_t n = 1; (n = ::recv(connection, buffer, sizeof(buffer), 0)) > 0;) {
-      answer.append(buffer, static_cast<size_t>(n));
-    }
-  }
-  ::close(connection);
-  return answer;
-}
-
 TEST_F(GatewayServiceTest, CountsWhatItDoes) {
   options_.metrics_address = "127.0.0.1:0";
   StartGateway();
   AnswerWith(Ids("hello the"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
   ASSERT_TRUE(Stream(Question("a")).status.ok());
   Stream(v1::GenerateRequest());
-  const std::string metrics = HttpGet(gateway_->metrics_port(), "/metrics");
+  const std::string metrics = testing::HttpGet(gateway_->metrics_port(), "/metrics");
   for (const char* line : {
            "cleave_ready 1",
            "cleave_build_info{model=\"test-model\",role=\"gateway\"",

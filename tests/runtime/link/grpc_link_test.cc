@@ -119,11 +119,19 @@ class Held {
 
 using Task = std::function<void()>;
 
+// The link thread's figures, to be read when it has ended.
+struct LastFigures final : LinkObserver {
+  void OnFigures(const LinkFigures& figures) override { last = figures; }
+  void OnTransferSeconds(double) override {}
+  void OnGrantWaitSeconds(double) override {}
+  LinkFigures last;
+};
+
 // A decode worker: its engine is one thread, DecodeSide::Run, which owns the pools.
 class DecodeSide final : public ReceiverListener, public TicketListener {
  public:
   DecodeSide(const ReceiverLinksOptions& options, const Clock& clock, int port = 0)
-      : server_(options, *this, *this, clock), engine_([this] { Run(); }) {
+      : server_(options, *this, *this, clock, &figures_), engine_([this] { Run(); }) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::InsecureServerCredentials(),
                              &port_);
@@ -145,6 +153,8 @@ class DecodeSide final : public ReceiverListener, public TicketListener {
 
   int port() const { return port_; }
   GrpcLinkServer& server() { return server_; }
+  // After Shutdown.
+  const LinkFigures& figures() const { return figures_.last; }
   // Any thread. What was committed well, by id.
   std::set<TransferId> committed() {
     MutexLock lock(mutex_);
@@ -223,6 +233,7 @@ class DecodeSide final : public ReceiverListener, public TicketListener {
   Mailbox<Task> inbox_{64};
   Mutex mutex_;
   std::set<TransferId> committed_ ABSL_GUARDED_BY(mutex_);
+  LastFigures figures_;
   GrpcLinkServer server_;
   std::thread engine_;
   int port_ = 0;
@@ -233,7 +244,8 @@ class DecodeSide final : public ReceiverListener, public TicketListener {
 class PrefillSide final : public SenderListener {
  public:
   PrefillSide(const SenderLinksOptions& options, const Clock& clock)
-      : clock_(clock), client_(options, grpc::InsecureChannelCredentials(), *this, clock) {}
+      : clock_(clock),
+        client_(options, grpc::InsecureChannelCredentials(), *this, clock, &figures_) {}
   ~PrefillSide() override {
     client_.Shutdown();
     Drain(absl::ZeroDuration());
@@ -241,6 +253,8 @@ class PrefillSide final : public SenderListener {
   }
 
   GrpcLinkClient& client() { return client_; }
+  // After Shutdown.
+  const LinkFigures& figures() const { return figures_.last; }
   int64_t finished() const { return finished_; }
   const std::map<Reason, int>& failures() const { return failures_; }
 
@@ -381,6 +395,7 @@ class PrefillSide final : public SenderListener {
   uint64_t next_ticket_ = 1;
   int committed_ = 0;
   int64_t finished_ = 0;
+  LastFigures figures_;
   GrpcLinkClient client_;
 };
 
@@ -429,7 +444,7 @@ TEST(GrpcLinkTest, MovesTransfersBetweenPools) {
   prefill.client().Shutdown();
   decode.Stop();
   EXPECT_EQ(decode.committed().size(), 200u);
-  const auto sent = prefill.client().figures();
+  const auto sent = prefill.figures();
   EXPECT_EQ(sent.counters.commits, 200);
   EXPECT_EQ(sent.links_opened, 1);
 }
@@ -447,11 +462,11 @@ TEST(GrpcLinkTest, BytesOnTheWireAreThoseOfThePlan) {
     }
     prefill.Run(decode, AddressOf(decode.port()), 20, 3, walk, [] {});
     prefill.client().Shutdown();
-    sent = prefill.client().figures().counters;
+    sent = prefill.figures().counters;
     EXPECT_EQ(sent.bytes, expected);
   }
   decode.server().Shutdown();
-  arrived = decode.server().figures().counters;
+  arrived = decode.figures().counters;
   EXPECT_EQ(arrived.bytes, sent.bytes);
   EXPECT_EQ(arrived.frames, sent.frames);
   EXPECT_EQ(arrived.commits, 20);

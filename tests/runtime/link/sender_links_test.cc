@@ -104,7 +104,7 @@ TEST_F(SenderLinksTest, OneLinkForEachWorkerIsKept) {
   Commit(3);
   Begin(4, "d:2");
   EXPECT_EQ(dialer_.links.size(), 2u);
-  EXPECT_EQ(links_.num_open(), 1);
+  EXPECT_EQ(links_.figures().links_open, 1);
 }
 
 TEST_F(SenderLinksTest, ConnectOpensALinkBeforeItIsNeeded) {
@@ -179,7 +179,7 @@ TEST_F(SenderLinksTest, BackoffDoublesUpToItsLimit) {
     full = std::min(10.0, full * 2);
     clock_.Advance(absl::Seconds(10));
   }
-  EXPECT_EQ(links.links_failed(), 10);
+  EXPECT_EQ(links.figures().links_failed, 10);
   links.Shutdown();
 }
 
