@@ -8,6 +8,13 @@ void Raise(prometheus::Counter& counter, int64_t total) {
   counter.Increment(static_cast<double>(total) - counter.Value());
 }
 
+prometheus::Gauge& StateGauge(prometheus::Registry& registry, const std::string& transport,
+                              const std::string& state) {
+  return AddGauge(registry, "cleave_kvlink_state",
+                  "Links by state; an overdue one was to end and still holds memory.",
+                  {{"transport", transport}, {"state", state}});
+}
+
 }  // namespace
 
 KvLinkMetrics::KvLinkMetrics(prometheus::Registry& registry, const std::string& transport)
@@ -22,8 +29,8 @@ KvLinkMetrics::KvLinkMetrics(prometheus::Registry& registry, const std::string& 
       reconnects_total(AddCounter(registry, "cleave_kvlink_reconnects_total",
                                   "Links opened here that failed; the next transfer opens another.",
                                   {{"transport", transport}})),
-      links_open(AddGauge(registry, "cleave_kvlink_state", "Links by state.",
-                          {{"transport", transport}, {"state", "open"}})),
+      links_open(StateGauge(registry, transport, "open")),
+      links_overdue(StateGauge(registry, transport, "overdue")),
       transfer_seconds(AddHistogram(registry, "cleave_kvlink_transfer_seconds",
                                     "From Grant to the end of a transfer that committed.",
                                     LatencyBuckets(), {{"transport", transport}})),
@@ -43,6 +50,7 @@ void KvLinkMetrics::OnFigures(const LinkFigures& figures) {
   Raise(failures_total, failures - figures.counters.failures_of(Reason::kCancelled));
   Raise(reconnects_total, figures.links_failed);
   links_open.Set(figures.links_open);
+  links_overdue.Set(figures.links_overdue);
 }
 
 }  // namespace cleave

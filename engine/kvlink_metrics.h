@@ -22,6 +22,7 @@ struct KvLinkMetrics final : LinkObserver {
   prometheus::Counter& failures_total;
   prometheus::Counter& reconnects_total;
   prometheus::Gauge& links_open;
+  prometheus::Gauge& links_overdue;
   prometheus::Histogram& transfer_seconds;
   prometheus::Histogram& grant_wait_seconds;
 };

@@ -74,6 +74,7 @@ struct LinkFigures {
   int64_t links_opened = 0;  // sender
   int64_t links_failed = 0;  // sender: once open or still to be
   int links_open = 0;        // now
+  int links_overdue = 0;     // now: the mover has not given all memory back within LinkLimits::close
 };
 
 // Gets each duration as it is measured, and the figures after every turn of the link thread, which

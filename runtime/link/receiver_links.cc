@@ -125,6 +125,7 @@ LinkFigures ReceiverLinks::figures() const {
   for (const auto& session : sessions_) {
     figures.counters += session->receiver.counters();
     if (session->receiver.open()) ++figures.links_open;
+    if (session->receiver.close_overdue()) ++figures.links_overdue;
   }
   return figures;
 }

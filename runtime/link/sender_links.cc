@@ -215,6 +215,7 @@ LinkFigures SenderLinks::figures() const {
   for (const auto& link : links_) {
     figures.counters += link->sender().counters();
     if (link->sender().open()) ++figures.links_open;
+    if (link->sender().close_overdue()) ++figures.links_overdue;
   }
   return figures;
 }

@@ -94,6 +94,20 @@ class SenderLinksTest : public testing::Test {
   SenderLinks links_{Options(), dialer_, listener_, clock_};
 };
 
+TEST_F(SenderLinksTest, ALinkThatKeepsItsMemoryTooLongIsSeen) {
+  Begin(1);
+  Accept();
+  clock_.Advance(LinkLimits().dead_after());
+  links_.OnTick();
+  EXPECT_EQ(links_.figures().links_open, 0);
+  EXPECT_EQ(links_.figures().links_overdue, 0);
+  EXPECT_EQ(links_.NextDeadline(), clock_.Now() + LinkLimits().close);
+  clock_.Advance(LinkLimits().close);
+  EXPECT_EQ(links_.figures().links_overdue, 1);
+  LoseLast();
+  EXPECT_EQ(links_.figures().links_overdue, 0);
+}
+
 TEST_F(SenderLinksTest, OneLinkForEachWorkerIsKept) {
   Begin(1);
   Begin(2);
