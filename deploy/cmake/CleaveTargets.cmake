@@ -102,8 +102,8 @@ function(cleave_fuzz_target name)
   _cleave_warnings(${name}_fuzz)
   target_link_libraries(${name}_fuzz PRIVATE cleave_options ${arg_DEPS})
   if(CLEAVE_FUZZ)
-    # No hidden symbols here: clang's sanitizer runtime is an archive too, and must stay visible.
-    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+    # clang's sanitizer runtime is an archive too, and must stay visible.
+    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer -Wl,--exclude-libs,libprotobuf.a)
   else()
     _cleave_hide_third_party(${name}_fuzz)
     target_sources(${name}_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus_driver.cc)

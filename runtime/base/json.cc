@@ -3,8 +3,10 @@
 #include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
 
+#include <cmath>
 #include <set>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/base/status.h"
 
@@ -16,7 +18,7 @@ constexpr size_t kKeyShownMax = 512;  // bytes, of one that is an error
 // Iterative: nesting costs heap, not stack.
 constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
                                  rapidjson::kParseValidateEncodingFlag |
-                                 rapidjson::kParseFullPrecisionFlag;
+                                 rapidjson::kParseNumbersAsStringsFlag;
 
 using Node = rapidjson::Value;
 
@@ -30,6 +32,31 @@ const Node* FindMember(const Node& node, absl::string_view key) {
       Node(rapidjson::StringRef(key.data(), static_cast<rapidjson::SizeType>(key.size()))));
   return found == node.MemberEnd() ? nullptr : &found->value;
 }
+
+// Passes a reader's events on to the tree, and numbers as values: RapidJSON's exact conversion is
+// undefined for a zero with a large exponent, its other one is not exact.
+struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
+  using Size = rapidjson::SizeType;
+  explicit TreeBuilder(rapidjson::Document& document) : tree(document) {}
+
+  bool Null() { return tree.Null(); }
+  bool Bool(bool value) { return tree.Bool(value); }
+  bool RawNumber(const char* text, Size length, bool) {
+    const absl::string_view digits(text, length);
+    int64_t integer;
+    double real;
+    if (absl::SimpleAtoi(digits, &integer)) return tree.Int64(integer);
+    return absl::SimpleAtod(digits, &real) && std::isfinite(real) && tree.Double(real);
+  }
+  bool String(const char* text, Size length, bool) { return tree.String(text, length, true); }
+  bool StartObject() { return tree.StartObject(); }
+  bool Key(const char* text, Size length, bool) { return tree.Key(text, length, true); }
+  bool EndObject(Size members) { return tree.EndObject(members); }
+  bool StartArray() { return tree.StartArray(); }
+  bool EndArray(Size elements) { return tree.EndArray(elements); }
+
+  rapidjson::Document& tree;
+};
 
 }  // namespace
 
@@ -69,11 +96,18 @@ absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::s
   JsonDocument document;
   document.tree_->name = std::string(name);
   rapidjson::Document& tree = document.tree_->document;
-  tree.Parse<kParseFlags>(text.data(), text.size());
-  if (tree.HasParseError()) {
+  rapidjson::Reader reader;
+  rapidjson::MemoryStream bytes(text.data(), text.size());
+  rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
+  const auto build = [&](rapidjson::Document& root) {
+    TreeBuilder builder(root);
+    return !reader.Parse<kParseFlags>(stream, builder).IsError();
+  };
+  tree.Populate(build);
+  if (reader.HasParseError()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(name, ": not JSON at byte ", tree.GetErrorOffset(), ": ",
-                     rapidjson::GetParseError_En(tree.GetParseError())));
+        absl::StrCat(name, ": not JSON at byte ", reader.GetErrorOffset(), ": ",
+                     rapidjson::GetParseError_En(reader.GetParseErrorCode())));
   }
   return document;
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,28 @@ TEST(JsonTest, ReadsEachType) {
   ASSERT_EQ(list.size(), 2u);
   EXPECT_EQ(list[0].AsInt().value(), 1);
   EXPECT_EQ(list[1].AsString().value(), "2");
+}
+
+TEST(JsonTest, NumbersAreExact) {
+  const JsonDocument document = Parsed(
+      R"({"zero": 0e268, "tiny": 4.9e-324, "none": 1e-400, "sum": 0.30000000000000004,
+          "long": 0.1000000000000000055511151231257827021181583404541015625,
+          "least": -9223372036854775808, "beyond": 9223372036854775808, "minus": -0.5, "text": "7"})");
+  const JsonValue root = document.root();
+  EXPECT_EQ(root.Double("zero").value(), 0);
+  EXPECT_EQ(root.Double("tiny").value(), 4.9e-324);
+  EXPECT_EQ(root.Double("none").value(), 0);
+  EXPECT_EQ(root.Double("sum").value(), 0.30000000000000004);
+  EXPECT_EQ(root.Double("long").value(), 0.1);
+  EXPECT_EQ(root.Double("minus").value(), -0.5);
+  EXPECT_EQ(root.Int("least").value(), std::numeric_limits<int64_t>::min());
+  EXPECT_EQ(Message(root.Int("beyond").status()), "f.json: beyond is not a 64-bit integer");
+  EXPECT_EQ(root.Double("beyond").value(), 9223372036854775808.0);
+  EXPECT_FALSE(root.Double("text").ok());
+  for (const char* text :
+       {"1e999", "-1e999", "1.7976931348623159e308", "01", "+1", "1.", ".5", "1e"}) {
+    EXPECT_FALSE(JsonDocument::Parse(text, "f.json").ok()) << text;
+  }
 }
 
 TEST(JsonTest, ErrorsNameThePlace) {
