@@ -1,7 +1,6 @@
 // A request as both engines see it, and what has been generated for it.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,20 +8,18 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "model/model_config.h"
+#include "runtime/base/content_hash.h"
 
 namespace cleave {
 
 enum class MediaKind : uint8_t { kImage, kAudio };
-
-// XXH3-128 of a media file's bytes: its name between gateway and prefill worker.
-using ContentHash = std::array<uint8_t, 16>;
 
 // Soft tokens of one picture or sound in a prompt.
 struct MediaSpan {
   MediaKind kind = MediaKind::kImage;
   int64_t first_position = 0;
   int64_t tokens = 0;
-  ContentHash content_hash{};
+  ContentHash content_hash{};  // of the file
   int image_token_budget = 0;  // for pictures
 
   int64_t end() const { return first_position + tokens; }

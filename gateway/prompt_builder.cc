@@ -1,7 +1,5 @@
 #include "gateway/prompt_builder.h"
 
-#include <xxhash.h>
-
 #include <optional>
 #include <utility>
 
@@ -10,6 +8,7 @@
 #include "media/audio_probe.h"
 #include "media/image_probe.h"
 #include "media/image_size.h"
+#include "runtime/base/content_hash.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
 
@@ -58,11 +57,12 @@ absl::StatusOr<int> CountTokens(const MediaInput& input, const ServedModel& mode
 }
 
 MediaItem MakeItem(const MediaInput& input, const MediaSpan& span) {
+  const ContentHash hash = HashContent(*input.bytes);
   return {.kind = input.kind,
           .first = span.first,
           .tokens = span.tokens,
           .image_token_budget = input.image_token_budget,
-          .content_hash = ContentHash(*input.bytes),
+          .content_hash = std::string(hash.begin(), hash.end()),
           .bytes = input.bytes,
           .field = input.field};
 }
@@ -108,12 +108,6 @@ absl::StatusOr<int> OutputTokensMax(const ChatRequest& request, const Prompt& pr
                                      *request.output_tokens_max));
   }
   return *request.output_tokens_max;
-}
-
-std::string ContentHash(absl::string_view bytes) {
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
-  return std::string(reinterpret_cast<const char*>(canonical.digest), sizeof(canonical.digest));
 }
 
 }  // namespace cleave

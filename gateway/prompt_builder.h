@@ -30,7 +30,4 @@ absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel
 absl::StatusOr<int> OutputTokensMax(const ChatRequest& request, const Prompt& prompt,
                                     int context_tokens_max);
 
-// XXH3-128 in its canonical form: 16 bytes, big-endian.
-std::string ContentHash(absl::string_view bytes);
-
 }  // namespace cleave

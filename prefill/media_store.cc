@@ -1,23 +1,11 @@
 #include "prefill/media_store.h"
 
-#include <xxhash.h>
-
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error.h"
 
 namespace cleave {
-
-ContentHash HashContent(absl::string_view bytes) {
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
-  ContentHash hash;
-  static_assert(sizeof(canonical.digest) == sizeof(hash));
-  std::memcpy(hash.data(), canonical.digest, hash.size());
-  return hash;
-}
 
 absl::Status MediaStore::Put(const ContentHash& hash, std::string bytes) {
   const int64_t size = static_cast<int64_t>(bytes.size());

@@ -9,13 +9,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "engine/sequence.h"
+#include "runtime/base/content_hash.h"
 #include "runtime/base/mutex.h"
 
 namespace cleave {
-
-// XXH3-128 of the bytes, in canonical (big-endian) order.
-ContentHash HashContent(absl::string_view bytes);
 
 // Bounded in bytes; the least recently used file leaves first. Thread-safe.
 class MediaStore {

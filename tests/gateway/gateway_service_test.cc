@@ -156,12 +156,12 @@ TEST_F(GatewayServiceTest, BringsMediaBeforeTheRun) {
   EXPECT_GT(result.events.back().summary().usage().image_tokens(), 0u);
   const auto media = prefill_->media();
   ASSERT_THAT(media, SizeIs(1));
-  EXPECT_EQ(media.begin()->first, ContentHash(picture));
+  EXPECT_EQ(media.begin()->first, HashOf(picture));
   EXPECT_EQ(media.begin()->second, picture);
   const cluster::v1::RunPrefill run = prefill_->attachment.received().at(0).run();
   ASSERT_EQ(run.sequence().media_size(), 2);
   const cluster::v1::MediaSpan& span = run.sequence().media(1);
-  EXPECT_EQ(span.content_hash(), ContentHash(picture));
+  EXPECT_EQ(span.content_hash(), HashOf(picture));
   EXPECT_EQ(span.image_token_budget(), 70u);
   EXPECT_EQ(run.sequence().prompt_ids(static_cast<int>(span.first_position())), IdOf("<|image|>"));
 }

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/escaping.h"
 #include "runtime/base/error.h"
 #include "tests/gateway/test_model.h"
 #include "tests/media/media_files.h"
@@ -73,7 +72,7 @@ TEST_F(PromptBuilderTest, MediaBecomeSpans) {
   EXPECT_EQ(image.tokens, prompt->image_tokens);
   EXPECT_GT(image.tokens, 0);
   EXPECT_LE(image.tokens, 70);
-  EXPECT_EQ(image.content_hash, ContentHash(picture));
+  EXPECT_EQ(image.content_hash, HashOf(picture));
   EXPECT_EQ(*image.bytes, picture);
   const auto ids_at = [&](const MediaItem& item) {
     return std::vector<TokenId>(prompt->ids.begin() + item.first,
@@ -111,10 +110,6 @@ TEST_F(PromptBuilderTest, EmptyAndLongSounds) {
   EXPECT_EQ(Refusal().reason, Reason::kMediaLimit);
   audio.set_data(media_test::WavFile(std::string(2 * 16000 * 2, '\1'), {}));
   EXPECT_TRUE(Build().ok()) << "exactly the limit";
-}
-
-TEST(ContentHashTest, IsCanonicalXxh3) {
-  EXPECT_EQ(absl::BytesToHexString(ContentHash("")), "99aa06d3014798d86001c324468d497f");
 }
 
 TEST(OutputTokensMaxTest, FitsTheContext) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/check.h"
+#include "runtime/base/content_hash.h"
 
 namespace cleave {
 
@@ -58,6 +59,11 @@ ServedModel LoadTestModel() {
   absl::StatusOr<ServedModel> model = ServedModel::Load(folder.path(), "test-model");
   CHECK(model.ok());
   return *std::move(model);
+}
+
+std::string HashOf(absl::string_view bytes) {
+  const ContentHash hash = HashContent(bytes);
+  return std::string(hash.begin(), hash.end());
 }
 
 TokenId IdOf(absl::string_view spelling) {

@@ -34,6 +34,9 @@ class TestModelFolder {
 // Of such a folder.
 ServedModel LoadTestModel();
 
+// The content hash of a file as it stands in messages.
+std::string HashOf(absl::string_view bytes);
+
 // The id of a piece of the small tokenizer.
 TokenId IdOf(absl::string_view spelling);
 
