@@ -1,6 +1,8 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <cstdio>
+#include <iostream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "client/chat_client.h"
 #include "client/commands.h"
+#include "runtime/base/address.h"
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "tokenizer/tokenizer.h"
@@ -36,6 +39,11 @@ absl::Status ReadFiles(const std::vector<std::string>& paths, std::vector<std::s
 }
 
 absl::Status Complete(AskFlags& flags) {
+  RETURN_IF_ERROR(CheckAddress(flags.gateway, "--gateway"));
+  RETURN_IF_ERROR(CheckRequestId(flags.options.request_id));
+  if (flags.options.text == "-") {
+    flags.options.text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  }
   RETURN_IF_ERROR(CheckUtf8(flags.options.text, "TEXT"));
   RETURN_IF_ERROR(CheckUtf8(flags.options.system, "--system"));
   for (const std::string& stop : flags.options.stop) RETURN_IF_ERROR(CheckUtf8(stop, "--stop"));
@@ -56,6 +64,11 @@ void PrintEvent(const v1::GenerateEvent& event, bool json) {
     std::fwrite(event.text().text().data(), 1, event.text().text().size(), stdout);
   }
   std::fflush(stdout);
+}
+
+void PrintCount(const v1::Usage& usage) {
+  std::printf("%u prompt tokens (%u image, %u audio)\n", usage.prompt_tokens(),
+              usage.image_tokens(), usage.audio_tokens());
 }
 
 std::string ReasonWord(const v1::Finished& finished) {
@@ -110,7 +123,11 @@ int Run(AskFlags& flags) {
     std::fprintf(stderr, "cleave ask: %s\n", DescribeError(result.status()).c_str());
     return kExitFailed;
   }
-  if (flags.verbose) PrintTimings(*result);
+  if (flags.options.validate_only) {
+    if (!flags.json) PrintCount(result->summary.usage());
+  } else if (flags.verbose) {
+    PrintTimings(*result);
+  }
   return kExitOk;
 }
 
@@ -120,7 +137,7 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   auto flags = std::make_shared<AskFlags>();  // shared by the parser and the returned function
   AskOptions& options = flags->options;
   CLI::App& ask = *app.add_subcommand("ask", "Ask one question and print the answer as it comes");
-  ask.add_option("TEXT", options.text, "The question")->required();
+  ask.add_option("TEXT", options.text, "The question; - reads it from standard input")->required();
   ask.add_option("--gateway", flags->gateway, "host:port of the gateway")
       ->envname("CLEAVE_GATEWAY")
       ->capture_default_str();
@@ -129,23 +146,25 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   ask.add_option("--audio", flags->audio_paths, "A WAV file; may be given again")
       ->allow_extra_args(false);
   ask.add_option("--system", options.system, "What the model is told before the question");
-  ask.add_option("--max-tokens", options.max_output_tokens,
+  ask.add_option("--max-tokens,--max-output-tokens", options.max_output_tokens,
                  "Most tokens of the answer; default: what the context leaves");
   ask.add_option("--temperature", options.temperature, "0 (greedy) to 2; default: the model's");
   ask.add_option("--top-k", options.top_k, "Keep the k likeliest tokens; 0: all");
   ask.add_option("--top-p", options.top_p, "Keep the likeliest that reach this share, up to 1");
   ask.add_option("--min-p", options.min_p, "Keep those this many times as likely as the likeliest");
-  ask.add_option("--seed", options.seed, "Equal seeds give equal answers; default: drawn");
+  ask.add_option("--seed", options.seed, "Equal seeds give equal answers; default: drawn")
+      ->check(CLI::NonNegativeNumber);
   ask.add_option("--stop", options.stop, "Text that ends the answer; may be given again")
       ->allow_extra_args(false);
   ask.add_option("--image-tokens", options.image_token_budget,
                  "Tokens a picture may use: 70, 140, 280, 560 or 1120");
   ask.add_flag("--think", options.think, "Let the model think before it answers (not shown)");
   ask.add_option("--timeout", flags->timeout_seconds, "Seconds the answer may take; 0: any")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   ask.add_option("--request-id", options.request_id, "Id to find the request in the logs by");
-  ask.add_flag("--validate-only", options.validate_only, "Check and count, generate nothing");
+  ask.add_flag("--validate-only", options.validate_only,
+               "Check and count the tokens, generate nothing");
   ask.add_flag("--json", flags->json, "Print every event as a line of JSON");
   ask.add_flag("--verbose", flags->verbose, "Print tokens and timings to stderr at the end");
   ask.footer("Exit codes: 0 answered, 1 the request failed, 2 wrong flags or files.");

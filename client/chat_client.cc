@@ -4,12 +4,14 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "runtime/base/error.h"
+#include "runtime/base/status.h"
 #include "runtime/rpc/deadline.h"
 #include "runtime/rpc/status.h"
 
@@ -17,7 +19,9 @@ namespace cleave {
 namespace {
 
 constexpr char kRequestIdKey[] = "x-request-id";
+constexpr size_t kRequestIdBytesMax = 64;
 constexpr int kReconnectMilliseconds = 100;
+constexpr int kConnectMilliseconds = 5000;
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
   if (timeout == absl::InfiniteDuration()) return;
@@ -30,7 +34,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Whoever asks again and again until a gateway is up should not wait for a timer of gRPC's.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMilliseconds);  // for one attempt
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
@@ -87,6 +91,15 @@ v1::GenerateRequest MakeRequest(const AskOptions& options) {
   return request;
 }
 
+absl::Status CheckRequestId(absl::string_view id) {
+  const bool printable =
+      std::all_of(id.begin(), id.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
+  if (printable && id.size() <= kRequestIdBytesMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the request id has ", id.size(),
+                                                 " bytes; allowed are at most ", kRequestIdBytesMax,
+                                                 ", all printable ASCII"));
+}
+
 ChatClient::ChatClient(const std::string& address)
     : address_(address),
       channel_(Connect(address)),
@@ -95,6 +108,7 @@ ChatClient::ChatClient(const std::string& address)
 
 absl::StatusOr<AskResult> ChatClient::Ask(
     const AskOptions& options, const std::function<void(const v1::GenerateEvent&)>& on_event) {
+  RETURN_IF_ERROR(CheckRequestId(options.request_id));
   grpc::ClientContext context;
   SetTimeout(context, options.timeout);
   if (!options.request_id.empty()) context.AddMetadata(kRequestIdKey, options.request_id);

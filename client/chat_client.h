@@ -34,7 +34,7 @@ struct AskOptions {
   bool think = false;
   bool validate_only = false;
   absl::Duration timeout = absl::InfiniteDuration();
-  std::string request_id;  // empty: the server draws one
+  std::string request_id;  // see CheckRequestId; empty: the server draws one
 };
 
 struct AskResult {
@@ -44,6 +44,9 @@ struct AskResult {
   v1::Summary summary;
   std::string request_id;  // as the server echoed it
 };
+
+// INVALID_ARGUMENT unless `id` may stand in x-request-id: at most 64 printable ASCII characters.
+absl::Status CheckRequestId(absl::string_view id);
 
 // The message that Ask sends: pictures, sounds, then the text, as the model was trained to read.
 v1::GenerateRequest MakeRequest(const AskOptions& options);

@@ -96,9 +96,13 @@ std::optional<std::string> ChildProcess::Ended() {
   return end_;
 }
 
+void ChildProcess::AskToStop() {
+  if (pid_ >= 0 && !Ended()) ::kill(pid_, SIGTERM);
+}
+
 void ChildProcess::Stop(absl::Duration patience) {
   if (pid_ < 0 || Ended()) return;
-  if (patience > absl::ZeroDuration()) ::kill(pid_, SIGTERM);
+  if (patience > absl::ZeroDuration()) AskToStop();
   for (absl::Duration waited; waited < patience && !Ended(); waited += kPollInterval) {
     cleave::SleepFor(kPollInterval);
   }

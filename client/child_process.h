@@ -27,7 +27,9 @@ class ChildProcess {
 
   // How it ended ("exit code 1", "signal 9"); absent while it runs. Does not wait.
   std::optional<std::string> Ended();
-  // SIGTERM, then SIGKILL for what is still there after `patience`. Returns when it has ended.
+  // SIGTERM, unless it has ended. Does not wait.
+  void AskToStop();
+  // The same, then SIGKILL for what is still there after `patience`. Returns when it has ended.
   void Stop(absl::Duration patience);
   // The end of its log, indented, for error messages.
   std::string LogTail(int lines) const;

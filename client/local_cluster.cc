@@ -1,7 +1,9 @@
 #include "client/local_cluster.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "runtime/base/status.h"
@@ -61,16 +63,20 @@ absl::Status LocalCluster::StartWorkers(const LocalClusterOptions& options, cons
 }
 
 absl::Status LocalCluster::StartGateway(const LocalClusterOptions& options) {
-  std::vector<std::string> all{"--model",         options.model_dir,
-                               "--listen",        gateway_address(),
-                               "--metrics",       metrics_address(),
-                               "--prefill",       absl::StrJoin(prefill_addresses_, ","),
-                               "--decode",        absl::StrJoin(decode_addresses_, ","),
-                               "--drain-timeout", "5"};
+  std::vector<std::string> all{"--model",   options.model_dir,
+                               "--listen",  gateway_address(),
+                               "--metrics", metrics_address(),
+                               "--prefill", absl::StrJoin(prefill_addresses_, ","),
+                               "--decode",  absl::StrJoin(decode_addresses_, ",")};
+  const auto& more = options.gateway_flags;
+  const bool drain_is_given = std::any_of(more.begin(), more.end(), [](const std::string& flag) {
+    return absl::StartsWith(flag, "--drain-timeout");
+  });
+  if (!drain_is_given) all.insert(all.end(), {"--drain-timeout", "5"});
   if (!options.model_name.empty()) {
     all.insert(all.end(), {"--model-name", options.model_name});
   }
-  all.insert(all.end(), options.gateway_flags.begin(), options.gateway_flags.end());
+  all.insert(all.end(), more.begin(), more.end());
   ASSIGN_OR_RETURN(ChildProcess gateway,
                    Launch(options, "cleave-gateway", "gateway", std::move(all)));
   gateway_.push_back(std::move(gateway));
@@ -90,6 +96,7 @@ std::optional<std::string> LocalCluster::FindEnded() {
 
 void LocalCluster::Stop(absl::Duration patience_each) {
   for (ChildProcess& child : gateway_) child.Stop(patience_each);
+  for (ChildProcess& child : workers_) child.AskToStop();
   for (ChildProcess& child : workers_) child.Stop(patience_each);
 }
 

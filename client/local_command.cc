@@ -23,6 +23,7 @@ constexpr absl::Duration kStopPatience = absl::Seconds(10);
 constexpr absl::Duration kHealthTimeout = absl::Milliseconds(500);
 constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
 constexpr int kLogLines = 5;
+constexpr int kLocalPort = 50051;  // where `cleave ask` and `cleave status` look
 
 struct LocalFlags {
   LocalClusterOptions cluster;
@@ -118,6 +119,11 @@ int Serve(LocalFlags& flags) {
     std::fprintf(stderr, "cleave local: %s\n", std::string(cluster.status().message()).c_str());
     return kExitFailed;
   }
+  std::printf(
+      "starting: gateway %s, prefill %s, decode %s, logs in %s\n",
+      cluster->gateway_address().c_str(), absl::StrJoin(cluster->prefill_addresses(), ",").c_str(),
+      absl::StrJoin(cluster->decode_addresses(), ",").c_str(), flags.cluster.log_dir.c_str());
+  std::fflush(stdout);
   int exit_code = kExitOk;
   switch (WaitUntilReady(*cluster, signals, absl::Seconds(flags.ready_timeout_seconds))) {
     case Readiness::kReady:
@@ -145,6 +151,7 @@ int Serve(LocalFlags& flags) {
 std::function<int()> DeclareLocal(CLI::App& app) {
   auto flags = std::make_shared<LocalFlags>();  // shared by the parser and the returned function
   LocalClusterOptions& cluster = flags->cluster;
+  cluster.port = kLocalPort;
   CLI::App& local =
       *app.add_subcommand("local", "Run a whole cluster on this machine until Ctrl-C");
   local.add_option("MODEL_DIR", cluster.model_dir, "Checkpoint folder")
@@ -169,8 +176,10 @@ std::function<int()> DeclareLocal(CLI::App& app) {
                    "Folder of cleave-prefill, cleave-decode and cleave-gateway; default: where "
                    "this program is");
   local
-      .add_option("--prefill-flag", cluster.prefill_flags,
-                  "Passed to every prefill worker, as --prefill-flag=--x=1; may be given again")
+      .add_option(
+          "--prefill-flag", cluster.prefill_flags,
+          "Passed to every prefill worker, as --prefill-flag=--x=1; may be given again. Not "
+          "for --model, --listen, --metrics and --name, which are set here")
       ->allow_extra_args(false);
   local.add_option("--decode-flag", cluster.decode_flags, "The same for decode workers")
       ->allow_extra_args(false);

@@ -7,11 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "cleave/cluster/v1/worker.grpc.pb.h"
 #include "client/chat_client.h"
 #include "client/commands.h"
+#include "runtime/base/address.h"
+#include "runtime/base/status.h"
 #include "runtime/rpc/deadline.h"
 #include "runtime/rpc/status.h"
 
@@ -79,8 +82,12 @@ absl::StatusOr<cluster::v1::WorkerState> WatchOnce(const std::string& address) {
   return status.ok() ? absl::UnavailableError("the worker told no state") : status;
 }
 
-bool PrintWorker(const char* role, const std::string& address) {
-  const absl::StatusOr<cluster::v1::WorkerState> state = WatchOnce(address);
+bool PrintWorker(const char* role, cluster::v1::WorkerRole expected, const std::string& address) {
+  absl::StatusOr<cluster::v1::WorkerState> state = WatchOnce(address);
+  if (state.ok() && state->identity().role() != expected) {
+    state = absl::FailedPreconditionError(
+        absl::StrCat(state->identity().name(), " is no ", role, " worker"));
+  }
   if (!state.ok()) {
     std::printf("%-10s %s: %s\n", role, address.c_str(), DescribeError(state.status()).c_str());
     return false;
@@ -102,10 +109,29 @@ bool PrintWorker(const char* role, const std::string& address) {
   return true;
 }
 
+absl::Status Check(const StatusFlags& flags) {
+  RETURN_IF_ERROR(CheckAddress(flags.gateway, "--gateway"));
+  for (const std::string& address : flags.prefill) {
+    RETURN_IF_ERROR(CheckAddress(address, "--prefill"));
+  }
+  for (const std::string& address : flags.decode) {
+    RETURN_IF_ERROR(CheckAddress(address, "--decode"));
+  }
+  return absl::OkStatus();
+}
+
 int Run(const StatusFlags& flags) {
+  if (const absl::Status checked = Check(flags); !checked.ok()) {
+    std::fprintf(stderr, "cleave status: %s\n", std::string(checked.message()).c_str());
+    return kExitUsage;
+  }
   bool good = PrintGateway(flags.gateway);
-  for (const std::string& address : flags.prefill) good = PrintWorker("prefill", address) && good;
-  for (const std::string& address : flags.decode) good = PrintWorker("decode", address) && good;
+  for (const std::string& address : flags.prefill) {
+    good = PrintWorker("prefill", cluster::v1::WORKER_ROLE_PREFILL, address) && good;
+  }
+  for (const std::string& address : flags.decode) {
+    good = PrintWorker("decode", cluster::v1::WORKER_ROLE_DECODE, address) && good;
+  }
   return good ? kExitOk : kExitFailed;
 }
 

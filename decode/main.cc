@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
   cleave::Options options;
   CLI::App app("Cleave's decode worker: receives KV from prefill workers and generates.");
   cleave::AddFlags(app, options);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = cleave::ParseWorkerFlags(app, argc, argv)) return *exit_code;
   const absl::Status status = cleave::Serve(options, shutdown);
   if (status.ok()) return 0;
   std::fprintf(stderr, "cleave-decode: %s\n", std::string(status.message()).c_str());

@@ -1,13 +1,22 @@
 #include "engine/worker_flags.h"
 
-#include <map>
 #include <string>
+#include <vector>
+
+#include "runtime/base/build_info.h"
 
 namespace cleave {
 namespace {
 
-const std::map<std::string, DType> kDTypes{{"bfloat16", DType::kBFloat16},
-                                           {"float32", DType::kFloat32}};
+CLI::Option* AddDTypeFlag(CLI::App& app, const std::string& flag, DType& dtype,
+                          const std::string& help) {
+  const auto set = [&dtype](const std::string& name) {
+    dtype = name == "float32" ? DType::kFloat32 : DType::kBFloat16;
+  };
+  return app.add_option_function<std::string>(flag, set, help)
+      ->check(CLI::IsMember(std::vector<std::string>{"bfloat16", "float32"}))
+      ->default_str(dtype == DType::kFloat32 ? "float32" : "bfloat16");
+}
 
 }  // namespace
 
@@ -19,13 +28,9 @@ void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
   app.add_option("--kernels", options.kernels, "Kernel backend: reference")
       ->capture_default_str()
       ->envname("CLEAVE_KERNELS");
-  app.add_option("--activations", options.activations, "Arithmetic between two operations")
-      ->transform(CLI::CheckedTransformer(kDTypes))
-      ->default_str("float32")
+  AddDTypeFlag(app, "--activations", options.activations, "Arithmetic between two operations")
       ->envname("CLEAVE_ACTIVATIONS");
-  app.add_option("--kv-dtype", options.kv_dtype, "What KV pages hold; equal on all workers")
-      ->transform(CLI::CheckedTransformer(kDTypes))
-      ->default_str("bfloat16")
+  AddDTypeFlag(app, "--kv-dtype", options.kv_dtype, "What KV pages hold; equal on all workers")
       ->envname("CLEAVE_KV_DTYPE");
   app.add_option("--page-tokens", options.page_tokens,
                  "Positions of one KV page: 8, 16, 32 or 64; equal on all workers")
@@ -45,6 +50,19 @@ void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
   app.add_flag("--poison-free-pages", options.poison_free_pages,
                "Fill freed KV pages with NaN, so that a wrong read shows (for tests)")
       ->envname("CLEAVE_POISON_FREE_PAGES");
+}
+
+std::optional<int> ParseWorkerFlags(CLI::App& app, int argc, char** argv) {
+  app.set_version_flag("--version", std::string(BuildVersion()));
+  app.footer(
+      "Exit codes: 0 after SIGTERM or SIGINT, 1 when it could not start, 2 for wrong flags.\n"
+      "Flags go before the environment variables named in brackets, those before the defaults.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return std::nullopt;
 }
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {

@@ -11,9 +11,9 @@ namespace cleave {
 absl::Status EventQueue::Push(v1::GenerateEvent event) {
   if (event.has_text()) {
     if (steps_ >= steps_max_) {
-      return MakeError(absl::StatusCode::kResourceExhausted,
+      return MakeError(absl::StatusCode::kAborted,
                        absl::StrCat("the client reads too slowly: ", steps_, " steps wait for it"),
-                       {.reason = Reason::kQueueFull,
+                       {.reason = Reason::kSlowReader,
                         .field = "",
                         .limit = absl::StrCat("at most ", steps_max_, " steps"),
                         .actual = absl::StrCat(steps_, " steps"),

@@ -10,6 +10,7 @@
 #include "gateway/model_service.h"
 #include "gateway/request_error.h"
 #include "gateway/token_service.h"
+#include "runtime/base/address.h"
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
 #include "runtime/metrics/metrics.h"
@@ -42,7 +43,7 @@ class GatewayServer final : public Gateway {
                  .request_timeout_max = options.request_timeout_max,
                  .read_patience = options.read_patience},
         chat_(backend_),
-        models_(model_, pool_),
+        models_(model_, pool_, options.message_bytes_max),
         tokens_(model_, admission_, tasks_) {}
   ~GatewayServer() override {
     MutexLock lock(mutex_);
@@ -126,6 +127,13 @@ class GatewayServer final : public Gateway {
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& options) {
   // Text that is not UTF-8 is answered with a typed error; it is not for the log.
   google::protobuf::SetLogHandler(nullptr);
+  RETURN_IF_ERROR(CheckAddress(options.listen_address, "--listen"));
+  for (const std::string& address : options.workers.prefill_addresses) {
+    RETURN_IF_ERROR(CheckAddress(address, "--prefill"));
+  }
+  for (const std::string& address : options.workers.decode_addresses) {
+    RETURN_IF_ERROR(CheckAddress(address, "--decode"));
+  }
   ASSIGN_OR_RETURN(ServedModel model, ServedModel::Load(options.model_dir, options.model_name));
   auto gateway = std::make_unique<GatewayServer>(options, std::move(model));
   RETURN_IF_ERROR(gateway->Listen());

@@ -8,8 +8,6 @@
 namespace cleave {
 namespace {
 
-constexpr Reason kReasonLast = Reason::kNotInThisModel;
-
 const prometheus::Histogram::BucketBoundaries& TokenBuckets() {
   static const prometheus::Histogram::BucketBoundaries buckets{
       1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 262144};
@@ -18,7 +16,7 @@ const prometheus::Histogram::BucketBoundaries& TokenBuckets() {
 
 std::vector<Reason> AllReasons() {
   std::vector<Reason> reasons;
-  for (int i = 0; i <= static_cast<int>(kReasonLast); ++i) reasons.push_back(Reason{i});
+  for (size_t i = 0; i < kReasonCount; ++i) reasons.push_back(Reason(i));
   return reasons;
 }
 
@@ -41,7 +39,8 @@ prometheus::Histogram& AddPhase(prometheus::Registry& registry, const char* phas
 }
 
 prometheus::Counter& AddTokens(prometheus::Registry& registry, const char* kind) {
-  return AddCounter(registry, "cleave_tokens_total", "Tokens served", {{"kind", kind}});
+  return AddCounter(registry, "cleave_tokens_total", "Tokens by kind.",
+                    {{"role", "gateway"}, {"kind", kind}});
 }
 
 constexpr std::pair<FinishCause, const char*> kCauses[] = {
@@ -151,7 +150,7 @@ void GatewayMetrics::CountEnd(const GenerationResult& result) {
   if (result.status.ok()) request_finished_total.at(result.cause)->Increment();
   if (!result.time_to_first_token) return;
   request_output_tokens.Observe(result.output_tokens);
-  Observe(phase_queue_seconds, result.prefill_phases.queue);
+  Observe(phase_queue_seconds, result.dispatch + result.prefill_phases.queue);
   Observe(phase_media_seconds, result.prefill_phases.media);
   Observe(phase_prefill_seconds, result.prefill_phases.prefill);
   Observe(phase_grant_wait_seconds, result.prefill_phases.grant_wait);

@@ -92,11 +92,11 @@ void Generation::OnMediaDone(const absl::Status& status) {
 }
 
 void Generation::SendRun() {
+  result_.dispatch = clock_.Now() - accepted_;
   prefill_holds_ = route_.prefill->Run(number_, epoch_, order_, TimeLeft(), *ticket_,
                                        route_.decode->kv_link_address(), shared_from_this());
   if (!prefill_holds_) return End(NoPrefillWorker(), FinishCause::kNone);
   phase_ = GenerationPhase::kPrefill;
-  result_.dispatch = clock_.Now() - accepted_;
 }
 
 // ---- Tokens.

@@ -44,6 +44,7 @@ void ModelService::Describe(v1::Model& out) const {
   sampling.set_min_p(0);
   out.set_default_image_token_budget(static_cast<uint32_t>(defaults.image_token_budget));
   cleave::Describe(model_.limits, model_.media_limits, context, *out.mutable_limits());
+  out.mutable_limits()->set_request_bytes_max(static_cast<uint64_t>(request_bytes_max_));
   out.set_build(std::string(BuildVersion()));
   out.set_tokenizer_hash(model_.tokenizer_hash);
   out.set_template_version(kTemplateVersion);

@@ -11,7 +11,8 @@ namespace cleave {
 class ModelService final : public v1::ModelService::CallbackService {
  public:
   // Both outlive the service.
-  ModelService(const ServedModel& model, const WorkerPool& pool) : model_(model), pool_(pool) {}
+  ModelService(const ServedModel& model, const WorkerPool& pool, int64_t request_bytes_max)
+      : model_(model), pool_(pool), request_bytes_max_(request_bytes_max) {}
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const v1::ListModelsRequest* request,
@@ -25,6 +26,7 @@ class ModelService final : public v1::ModelService::CallbackService {
 
   const ServedModel& model_;
   const WorkerPool& pool_;
+  const int64_t request_bytes_max_;
 };
 
 }  // namespace cleave

@@ -18,6 +18,7 @@ namespace {
 
 constexpr absl::Duration kKeepaliveInterval = absl::Seconds(10);  // as often as servers allow
 constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(3);
+constexpr absl::Duration kConnectTimeout = absl::Seconds(5);  // of one attempt
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
@@ -45,7 +46,7 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address,
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(kKeepaliveTimeout));
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, Milliseconds(options.backoff_min));
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, Milliseconds(options.backoff_min));
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, Milliseconds(kConnectTimeout));
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, Milliseconds(options.backoff_max));
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
@@ -155,7 +156,6 @@ void WorkerConnection::OnState(const cluster::v1::WorkerState& state) {
     state_ = state;
     name_ = identity.name();
     incarnation_ = identity.incarnation();
-    context_tokens_max_ = static_cast<int>(identity.context_tokens_max());
     unreachable_ = false;
     watch_backoff_.Reset();
   }
@@ -169,6 +169,9 @@ void WorkerConnection::OnState(const cluster::v1::WorkerState& state) {
         {{"address", address_},
          {"worker", identity.name()},
          {"build", identity.build()},
+         {"weights", identity.weights_fingerprint()},
+         {"kv_layout", identity.kv_layout()},
+         {"numerics", identity.numerics_fingerprint()},
          {"context_tokens_max", identity.context_tokens_max()}});
   }
   OpenAttachIfDue();
@@ -320,7 +323,6 @@ WorkerStatus WorkerConnection::Status() const {
   }
   for (const auto& [request, held] : held_) status.assigned_tokens += held.tokens;
   status.assigned_requests = static_cast<int>(held_.size());
-  status.context_tokens_max = context_tokens_max_;
   return status;
 }
 
@@ -331,7 +333,7 @@ std::string WorkerConnection::WorkerName() const {
 
 int WorkerConnection::context_tokens_max() const {
   MutexLock lock(mutex_);
-  return context_tokens_max_;
+  return IsUsable() ? static_cast<int>(state_->identity().context_tokens_max()) : 0;
 }
 
 }  // namespace cleave

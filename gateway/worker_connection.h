@@ -82,7 +82,7 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   const std::string& address() const { return address_; }
   // The name the worker gave itself; its address before it did.
   std::string WorkerName() const;
-  // The newest of what a worker of this address said; 0 before the first word.
+  // Of the longest sequence that fits there; 0 while the worker is not usable.
   int context_tokens_max() const;
 
  protected:
@@ -133,7 +133,6 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   std::optional<cluster::v1::WorkerState> state_ ABSL_GUARDED_BY(mutex_);  // while watched
   std::string name_ ABSL_GUARDED_BY(mutex_);
   uint64_t incarnation_ ABSL_GUARDED_BY(mutex_) = 0;
-  int context_tokens_max_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time last_heard_ ABSL_GUARDED_BY(mutex_);
   bool unreachable_ ABSL_GUARDED_BY(mutex_) = false;  // and logged as such
   bool attached_ ABSL_GUARDED_BY(mutex_) = false;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/base/log.h"
+
 namespace cleave {
 namespace {
 
@@ -48,8 +50,14 @@ WorkerPool::~WorkerPool() {
 void WorkerPool::Update(Readiness& readiness) {
   MutexLock lock(readiness.mutex);
   if (readiness.pool == nullptr) return;
-  const bool ready = readiness.pool->Choose().ok();
+  const absl::Status status = readiness.pool->Choose().status();
+  const bool ready = status.ok();
+  if (!ready && readiness.why_not != status.message()) {
+    readiness.why_not = std::string(status.message());
+    Log(Severity::kWarning, "cannot_serve", {{"why", readiness.why_not}});
+  }
   if (ready == readiness.ready) return;
+  if (ready) readiness.why_not.clear();
   readiness.ready = ready;
   readiness.pool->on_ready_(ready);
 }

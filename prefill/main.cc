@@ -30,7 +30,7 @@ constexpr int64_t kPictureTokensMax = 1120;
 struct Options {
   ModelHostOptions model;
   PrefillEngineOptions engine;
-  MediaLimits media;
+  MediaLimits media{.audio_seconds_max = kAudioSecondsHardMax};
   WorkerFlags worker{.listen = "127.0.0.1:7411", .metrics = "127.0.0.1:9411", .name = "prefill"};
   int64_t media_store_mib = 512;
 };
@@ -52,7 +52,8 @@ void AddFlags(CLI::App& app, Options& options) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str()
       ->envname("CLEAVE_MEDIA_STORE_MIB");
-  app.add_option("--audio-seconds", options.media.audio_seconds_max, "Longest sound, in seconds")
+  app.add_option("--audio-seconds", options.media.audio_seconds_max,
+                 "Longest sound, in seconds; the gateway's limit is the model's own")
       ->check(CLI::Range(int64_t{1}, kAudioSecondsHardMax))
       ->capture_default_str()
       ->envname("CLEAVE_AUDIO_SECONDS");
@@ -145,7 +146,7 @@ int main(int argc, char** argv) {
   cleave::Options options;
   CLI::App app("Cleave's prefill worker: computes prompts and hands them to decode workers.");
   cleave::AddFlags(app, options);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = cleave::ParseWorkerFlags(app, argc, argv)) return *exit_code;
   const absl::Status status = cleave::Serve(options, shutdown);
   if (status.ok()) return 0;
   std::fprintf(stderr, "cleave-prefill: %s\n", std::string(status.message()).c_str());

@@ -20,6 +20,11 @@ absl::Status MediaStore::Put(const ContentHash& hash, std::string bytes) {
   auto shared = std::make_shared<const std::string>(std::move(bytes));
   MutexLock lock(mutex_);
   if (const auto found = index_.find(hash); found != index_.end()) {
+    // The hash can be forged: nobody's picture may stand in for another's.
+    if (*found->second->bytes != *shared) {
+      return InvalidField(Reason::kMediaUndecodable, "content_hash", "a hash of these bytes alone",
+                          "that of another file");
+    }
     entries_.splice(entries_.begin(), entries_, found->second);
     return absl::OkStatus();
   }

@@ -60,7 +60,9 @@ void PrefillEngine::Cancel(RequestKey key, Reason reason) {
 void PrefillEngine::CancelSession(SessionId session) {
   inbox_.PushAlways(Event(CancelGateway{session}));
 }
-void PrefillEngine::OnGranted(TransferId transfer) { inbox_.PushAlways(Event(Granted{transfer})); }
+void PrefillEngine::OnGranted(TransferId transfer) {
+  inbox_.PushAlways(Event(Granted{transfer, clock_.Now()}));
+}
 void PrefillEngine::OnFinished(TransferId transfer, const absl::Status& status) {
   inbox_.PushAlways(Event(Finished{transfer, status}));
 }
@@ -113,7 +115,7 @@ void PrefillEngine::Handle(const CancelGateway& gateway) {
 void PrefillEngine::Handle(const Granted& granted) {
   Work* work = Find(granted.transfer);
   if (work == nullptr) return;
-  work->granted = clock_.Now();
+  work->granted = granted.at;
 }
 
 void PrefillEngine::Handle(const Finished& finished) {
@@ -176,6 +178,7 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
   });
   batch_.Clear();
   step_was_full_ = false;
+  bool pages_short = false;
   std::vector<Chunk> chunks;
   for (Work* work : order) {
     const int64_t rows_left = options_.chunk_tokens - batch_.rows();
@@ -185,7 +188,11 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
       step_was_full_ = true;
       break;
     }
-    if (!work->begun && !Start(*work)) continue;
+    // Later prompts wait behind one that waits for pages, or small ones would starve it.
+    if (!work->begun && (pages_short || !Start(*work))) {
+      pages_short = true;
+      continue;
+    }
     const SequenceRequest& request = work->job.request;
     Chunk chunk{.work = work,
                 .begin = work->computed,

@@ -87,6 +87,7 @@ class PrefillEngine {
   };
   struct Granted {
     TransferId transfer;
+    absl::Time at;
   };
   struct Finished {
     TransferId transfer;

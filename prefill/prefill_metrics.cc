@@ -16,8 +16,8 @@ PrefillMetrics::PrefillMetrics(prometheus::Registry& registry)
       kvlink(registry, "grpc"),
       queue_tokens(AddGauge(registry, "cleave_prefill_queue_tokens",
                             "Prompt tokens accepted and not computed.")),
-      prompt_tokens_total(
-          AddCounter(registry, "cleave_tokens_total", "Tokens by kind.", {{"kind", "prompt"}})),
+      prompt_tokens_total(AddCounter(registry, "cleave_tokens_total", "Tokens by kind.",
+                                     {{"role", "prefill"}, {"kind", "prompt"}})),
       requests_failed_total(AddCounter(registry, "cleave_prefill_requests_failed_total",
                                        "Requests that ended with an error on this worker.")),
       step_seconds(AddHistogram(registry, "cleave_prefill_step_seconds",

@@ -34,7 +34,10 @@ function(_static_library name)
 endfunction()
 
 _static_library(protobuf z third_party::absl)
-_static_library(crypto dl Threads::Threads)
+# What libcrypto.a needs differs between releases (Debian 13's compresses with zstd).
+pkg_check_modules(libcrypto REQUIRED libcrypto)
+list(REMOVE_ITEM libcrypto_STATIC_LIBRARIES crypto)
+_static_library(crypto ${libcrypto_STATIC_LIBRARIES} Threads::Threads)
 _static_library(ssl third_party::crypto)
 _static_library(gpr third_party::absl)
 _static_library(upb)

@@ -39,6 +39,7 @@ constexpr std::pair<Reason, absl::string_view> kNames[] = {
     {Reason::kKvTransferCorrupt, "KV_TRANSFER_CORRUPT"},
     {Reason::kInvariant, "INVARIANT"},
     {Reason::kNotInThisModel, "NOT_IN_THIS_MODEL"},
+    {Reason::kSlowReader, "SLOW_READER"},
 };
 
 // The payload is the five parts joined by a byte that no part may hold.

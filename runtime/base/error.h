@@ -50,7 +50,10 @@ enum class Reason {
   kInvariant,
   // UNIMPLEMENTED
   kNotInThisModel,
+  // ABORTED
+  kSlowReader,
 };
+inline constexpr size_t kReasonCount = static_cast<size_t>(Reason::kSlowReader) + 1;
 
 // "FIELD_INVALID" for kFieldInvalid, and so on.
 absl::string_view ReasonName(Reason reason);

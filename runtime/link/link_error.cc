@@ -29,6 +29,7 @@ absl::StatusCode CodeOf(Reason reason) {
       return absl::StatusCode::kUnavailable;
     case Reason::kWorkerLost:
     case Reason::kStaleEpoch:
+    case Reason::kSlowReader:
       return absl::StatusCode::kAborted;
     case Reason::kCancelled:
       return absl::StatusCode::kCancelled;

@@ -42,9 +42,9 @@ struct LinkCounters {
   int64_t claims = 0;            // repeats included
   int64_t grants = 0;
   int64_t refusals = 0;
-  int64_t commits = 0;  // transfers that ended well
-  std::array<int64_t, static_cast<size_t>(Reason::kNotInThisModel) + 1> failures{};  // by Reason
-  double transfer_seconds_sum = 0;  // Grant to end, of the transfers in `commits`
+  int64_t commits = 0;                           // transfers that ended well
+  std::array<int64_t, kReasonCount> failures{};  // by Reason
+  double transfer_seconds_sum = 0;               // Grant to end, of the transfers in `commits`
   double grant_wait_seconds_sum = 0;
   int64_t grant_waits = 0;
 
@@ -74,7 +74,7 @@ struct LinkFigures {
   int64_t links_opened = 0;  // sender
   int64_t links_failed = 0;  // sender: once open or still to be
   int links_open = 0;        // now
-  int links_overdue = 0;     // now: the mover has not given all memory back within LinkLimits::close
+  int links_overdue = 0;  // now: the mover has not given all memory back within LinkLimits::close
 };
 
 // Gets each duration as it is measured, and the figures after every turn of the link thread, which

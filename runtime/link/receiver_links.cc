@@ -37,7 +37,8 @@ struct ReceiverLinks::Session final : ReceiverListener {
     owner.listener_.OnLinkOpen(prefill);
   }
   void OnLinkFailed(Incarnation prefill, const absl::Status& why) override {
-    Log(Severity::kWarning, "kvlink_failed",
+    const bool stopping = GetReason(why) == Reason::kDraining;
+    Log(stopping ? Severity::kInfo : Severity::kWarning, "kvlink_failed",
         {{"prefill", static_cast<uint64_t>(prefill)}, {"why", std::string(why.message())}});
     owner.listener_.OnLinkFailed(prefill, why);
   }

@@ -158,7 +158,8 @@ void SenderLinks::OnLinkFailed(Link& link, const absl::Status& why) {
   peer.dial_at = clock_.Now() + Backoff(peer.failures);
   peer.last_failure = why;
   if (peer.link == &link) peer.link = nullptr;
-  Log(Severity::kWarning, "kvlink_failed",
+  const bool stopping = GetReason(why) == Reason::kDraining;
+  Log(stopping ? Severity::kInfo : Severity::kWarning, "kvlink_failed",
       {{"peer", link.address()}, {"failures", peer.failures}, {"why", std::string(why.message())}});
   listener_.OnLinkFailed(why);
 }

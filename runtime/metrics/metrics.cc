@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/base/address.h"
 #include "runtime/base/build_info.h"
+#include "runtime/base/status.h"
 
 namespace cleave {
 
@@ -60,6 +62,7 @@ int MetricsServer::port() const { return implementation_->exposer->GetListeningP
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
     const std::string& address, std::shared_ptr<prometheus::Registry> registry) {
+  RETURN_IF_ERROR(CheckAddress(address, "--metrics"));
   auto implementation = std::make_unique<Implementation>();
   implementation->registry = std::move(registry);
   try {

@@ -54,7 +54,9 @@ class LocalClusterTest : public testing::Test {
                                        "--bin-dir",
                                        folder_,
                                        "--log-dir",
-                                       folder_ + "/logs"};
+                                       folder_ + "/logs",
+                                       "--port",
+                                       "0"};
     arguments.insert(arguments.end(), flags.begin(), flags.end());
     absl::StatusOr<ChildProcess> child =
         ChildProcess::Start("local", std::move(arguments), folder_ + "/local.log");

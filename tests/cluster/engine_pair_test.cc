@@ -3,10 +3,12 @@
 // formula.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 
+#include "absl/strings/str_cat.h"
 #include "decode/decode_engine.h"
 #include "decode/decode_link.h"
 #include "engine/worker_state.h"
@@ -32,8 +34,10 @@ class Answer final : public PrefillReplies, public DecodeReplies {
  public:
   void OnFirstToken(RequestKey, RequestEpoch, int32_t token, FinishCause finish,
                     const PrefillTimings&) override {
+    static std::atomic<int> firsts{0};
     std::lock_guard lock(mutex_);
     first_ = token;
+    rank_ = ++firsts;
     if (finish != FinishCause::kNone) finished_ = true;
     changed_.notify_all();
   }
@@ -76,6 +80,11 @@ class Answer final : public PrefillReplies, public DecodeReplies {
     tokens.insert(tokens.end(), rest_.begin(), rest_.end());
     return tokens;
   }
+  // A smaller one had its first token earlier.
+  int rank() {
+    std::lock_guard lock(mutex_);
+    return rank_;
+  }
   int64_t kv_bytes() {
     std::lock_guard lock(mutex_);
     return kv_bytes_;
@@ -91,6 +100,7 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   std::condition_variable changed_;
   std::optional<Ticket> ticket_;
   int32_t first_ = -1;
+  int rank_ = 0;
   std::vector<int32_t> rest_;
   int64_t kv_bytes_ = 0;
   bool prefill_ended_ = false;
@@ -101,11 +111,12 @@ class Answer final : public PrefillReplies, public DecodeReplies {
 // Both workers, with nothing between them but the link.
 class EnginePair {
  public:
-  explicit EnginePair(int64_t chunk_tokens, DType kv_dtype = DType::kFloat32) {
+  explicit EnginePair(int64_t chunk_tokens, DType kv_dtype = DType::kFloat32,
+                      int64_t kv_bytes_max = int64_t{64} << 20) {
     ModelHostOptions options{.folder = kModel,
                              .kv_dtype = kv_dtype,
                              .page_tokens = kPageTokens,
-                             .kv_bytes_max = int64_t{64} << 20,
+                             .kv_bytes_max = kv_bytes_max,
                              .context_tokens_max = 512,
                              .poison_free_pages = true};
     prefill_host_ = *ModelHost::Load(options);
@@ -297,6 +308,25 @@ std::vector<Prompt> Prompts(DType kv_dtype) {
   return {maker.Make("one token", {}), maker.Make("text", {70}),
           maker.Make("picture", {5, kPicture, 9}), maker.Make("sound", {3, kSound, 4}),
           maker.Make("mixed", {12, kPicture, 6, kSound, 20, kPicture, 2})};
+}
+
+// A small prompt that would fit must not overtake, again and again, a large one that waits for
+// pages.
+TEST(PrefillOrderTest, APromptThatWaitsForPagesIsNotOvertaken) {
+  constexpr int64_t kKvBytes = int64_t{1} << 20;   // 85 pages of 8 tokens
+  EnginePair pair(16, DType::kFloat32, kKvBytes);  // the last chunk of "first" leaves rows
+  PromptMaker maker(DType::kFloat32);
+  std::vector<std::shared_ptr<Answer>> answers;
+  const std::vector<Prompt> prompts = {maker.Make("first", {300}), maker.Make("large", {450}),
+                                       maker.Make("small", {20})};
+  for (const Prompt& prompt : prompts) {
+    answers.push_back(std::make_shared<Answer>());
+    pair.Ask(prompt.request, prompt.media, answers.back());
+  }
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i]->WaitForTokens(), prompts[i].expected) << prompts[i].name;
+  }
+  EXPECT_LT(answers[1]->rank(), answers[2]->rank());
 }
 
 class EnginePairTest : public ::testing::TestWithParam<int64_t> {};

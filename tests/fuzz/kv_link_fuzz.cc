@@ -40,9 +40,7 @@ class Choices {
     return byte < 240 ? byte % 24 : kExtremes[byte % 7];
   }
   TransferId Id() { return {Ticket{1u + Byte() % 3}, RequestEpoch{1u + Byte() % 3}}; }
-  Reason AnyReason() {
-    return static_cast<Reason>(Below(static_cast<int>(Reason::kNotInThisModel) + 1));
-  }
+  Reason AnyReason() { return static_cast<Reason>(Below(static_cast<int>(kReasonCount))); }
   FrameHeader Header() {
     FrameHeader header;
     header.transfer = Id();

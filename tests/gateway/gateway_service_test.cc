@@ -405,7 +405,7 @@ TEST_F(GatewayServiceTest, CountsWhatItDoes) {
            "cleave_request_phase_seconds_count{phase=\"handover\"} 1",
            "cleave_request_prompt_tokens_count 1",
            "cleave_request_output_tokens_sum 2",
-           "cleave_tokens_total{kind=\"output\"} 2",
+           "cleave_tokens_total{kind=\"output\",role=\"gateway\"} 2",
            "cleave_request_finished_total{reason=\"max_tokens\"} 1",
            "cleave_request_cancelled_total{phase=\"prefill\"} 0",
            "cleave_media_rejected_total{reason=\"MEDIA_LIMIT\"} 0",

@@ -49,12 +49,12 @@ TEST(ErrorTest, SeparatorInsideAPartIsReplaced) {
 
 TEST(ErrorTest, EveryReasonHasItsOwnName) {
   std::set<std::string> names;
-  for (int i = 0; i <= static_cast<int>(Reason::kNotInThisModel); ++i) {
+  for (size_t i = 0; i < kReasonCount; ++i) {
     const auto reason = static_cast<Reason>(i);
     names.insert(std::string(ReasonName(reason)));
     EXPECT_EQ(ReasonFromName(ReasonName(reason)), reason);
   }
-  EXPECT_EQ(names.size(), static_cast<size_t>(Reason::kNotInThisModel) + 1);
+  EXPECT_EQ(names.size(), kReasonCount);
   EXPECT_EQ(ReasonFromName("NEVER_HEARD_OF"), Reason::kUnspecified);
 }
 

@@ -40,7 +40,7 @@ inline constexpr size_t kNumFaults = static_cast<size_t>(Fault::kPoolFull) + 1;
 
 struct Tally {
   std::array<int64_t, kNumFaults> faults{};
-  std::array<int64_t, static_cast<size_t>(Reason::kNotInThisModel) + 1> failures{};  // at P
+  std::array<int64_t, kReasonCount> failures{};  // at P
   int64_t transfers = 0;
   int64_t committed = 0;
   int64_t lost_replies = 0;  // committed at D, failed at P

@@ -9,7 +9,7 @@ namespace cleave {
 namespace {
 
 TEST(StatusTest, EveryReasonSurvivesTheWire) {
-  for (int i = 0; i <= static_cast<int>(Reason::kNotInThisModel); ++i) {
+  for (size_t i = 0; i < kReasonCount; ++i) {
     const ErrorDetail detail{.reason = static_cast<Reason>(i),
                              .field = "messages[0].parts[1].text",
                              .limit = "at most 3",

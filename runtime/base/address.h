@@ -1,0 +1,13 @@
+// host:port, as flags give it.
+#pragma once
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace cleave {
+
+// INVALID_ARGUMENT, naming `what`, unless `address` is a host, a colon and a port of 0 to 65535. An
+// IPv6 host stands in brackets. Whether the host exists is not asked.
+absl::Status CheckAddress(absl::string_view address, absl::string_view what);
+
+}  // namespace cleave

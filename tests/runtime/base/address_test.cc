@@ -1,0 +1,21 @@
+#include "runtime/base/address.h"
+
+#include <gtest/gtest.h>
+
+namespace cleave {
+namespace {
+
+TEST(AddressTest, IsHostAndPort) {
+  for (const char* good : {"127.0.0.1:7411", "host.example:0", "[::1]:65535", "localhost:80"}) {
+    EXPECT_TRUE(CheckAddress(good, "--listen").ok()) << good;
+  }
+  for (const char* bad : {"", "nonsense", ":80", "host:", "host:x", "host:65536", "host:-1",
+                          "::1:80", "[::1", "http://host:80"}) {
+    EXPECT_FALSE(CheckAddress(bad, "--listen").ok()) << bad;
+  }
+  EXPECT_EQ(CheckAddress("x", "--listen").message(),
+            "--listen \"x\" is not host:port, as 127.0.0.1:7411");
+}
+
+}  // namespace
+}  // namespace cleave
