@@ -8,6 +8,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/random.h"
 #include "runtime/base/status.h"
+#include "runtime/base/thread_name.h"
 #include "runtime/link/link_error.h"
 
 namespace cleave {
@@ -74,6 +75,7 @@ void DecodeEngine::OnFailed(TransferId transfer, const absl::Status& status) {
 }
 
 void DecodeEngine::Run() {
+  NameThisThread("decode");
   std::vector<Event> events;
   PublishLoad();
   while (true) {

@@ -26,8 +26,8 @@ void Declare(CLI::App& app, Flags& flags) {
   gateway.listen_address = "127.0.0.1:50051";
   app.set_version_flag("--version", std::string(BuildVersion()));
   app.add_option("--model", gateway.model_dir,
-                 "Checkpoint folder: tokenizer.json, config.json, generation_config.json and "
-                 "processor_config.json are read, weights are not")
+                 "Checkpoint folder: tokenizer.json, tokenizer_config.json, config.json, "
+                 "generation_config.json and processor_config.json are read, weights are not")
       ->envname("CLEAVE_MODEL")
       ->required();
   app.add_option("--model-name", gateway.model_name,

@@ -13,7 +13,7 @@ grpc::ServerUnaryReactor* AnswerOnPool(
     grpc::ByteBuffer& response, Admission& admission, TaskPool& tasks,
     std::function<absl::StatusOr<grpc::ByteBuffer>(const grpc::ByteBuffer&)> compute) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
-  ReadCallInfo(context);
+  ReadCallInfo(context);  // echoes the request id
   absl::StatusOr<AdmissionSlot> slot = admission.Enter(static_cast<int64_t>(request.Length()));
   if (!slot.ok()) {
     reactor->Finish(ToGrpc(slot.status()));

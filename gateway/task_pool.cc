@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "runtime/base/thread_name.h"
+
 namespace cleave {
 
 TaskPool::TaskPool(int num_threads) {
@@ -26,6 +28,7 @@ void TaskPool::Add(std::function<void()> task) {
 }
 
 void TaskPool::Run() {
+  NameThisThread("prepare");
   while (true) {
     std::function<void()> task;
     {

@@ -1,5 +1,7 @@
 #include "gateway/timer_queue.h"
 
+#include "runtime/base/thread_name.h"
+
 namespace cleave {
 
 TimerQueue::TimerQueue(const Clock& clock) : clock_(clock), thread_([this] { Run(); }) {}
@@ -32,6 +34,7 @@ void TimerQueue::Remove(const Id& id) {
 }
 
 void TimerQueue::Run() {
+  NameThisThread("timer");
   while (true) {
     std::function<void()> due;
     {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
+#include "runtime/base/thread_name.h"
 #include "runtime/link/link_error.h"
 
 namespace cleave {
@@ -83,6 +84,7 @@ void MediaPreparer::After(std::function<void()> action) {
 }
 
 void MediaPreparer::Run() {
+  NameThisThread("media");
   std::vector<Item> items;
   bool closed = false;
   while (!closed) {

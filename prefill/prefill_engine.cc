@@ -9,6 +9,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
+#include "runtime/base/thread_name.h"
 #include "runtime/link/link_error.h"
 
 namespace cleave {
@@ -68,6 +69,7 @@ void PrefillEngine::OnFinished(TransferId transfer, const absl::Status& status) 
 }
 
 void PrefillEngine::Run() {
+  NameThisThread("prefill");
   std::vector<Event> events;
   PublishLoad();
   while (true) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/base/thread_name.h"
 
 namespace cleave {
 namespace {
@@ -29,6 +30,7 @@ void LinkThread::Join() {
 bool LinkThread::Post(std::function<void()> task) { return inbox_.PushAlways(std::move(task)); }
 
 void LinkThread::Run(LinkTicker& links) {
+  NameThisThread("kvlink");
   std::vector<Task> tasks;
   while (!links.done()) {
     inbox_.TakeAll(tasks, std::min(links.NextDeadline() - clock_.Now(), kSleepMax));

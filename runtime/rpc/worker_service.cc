@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "runtime/base/thread_name.h"
+
 namespace cleave {
 namespace {
 
@@ -94,6 +96,7 @@ void WorkerService::Remove(Watcher* watcher) {
 }
 
 void WorkerService::Run() {
+  NameThisThread("watch");
   std::string last;
   int looks = 0;
   MutexLock lock(mutex_);

@@ -45,6 +45,18 @@ TEST_F(ChatClientTest, ErrorsKeepTheirDetails) {
             "FIELD_INVALID: sampling.temperature: found 9, allowed is 0 to 2");
 }
 
+TEST_F(ChatClientTest, ARequestIdThatCannotBeSentIsRefused) {
+  StartGateway();
+  ChatClient client = Client();
+  for (const std::string& id :
+       {std::string("a\nb"), std::string("\xc3\xa9"), std::string(65, 'x')}) {
+    AskOptions options{.text = "a"};
+    options.request_id = id;
+    EXPECT_TRUE(absl::IsInvalidArgument(client.Ask(options, nullptr).status())) << id;
+  }
+  EXPECT_TRUE(CheckRequestId(std::string(64, '~')).ok());
+}
+
 TEST_F(ChatClientTest, ItsTimeoutIsTheDeadline) {
   StartGateway();
   const absl::Status status =

@@ -58,5 +58,22 @@ TEST(WorkerConnectionTest, NothingBeginsAfterClose) {
   EXPECT_EQ(connection.use_count(), 1);
 }
 
+// A worker that is gone limits nobody.
+TEST(WorkerConnectionTest, ItsContextCountsWhileItIsUsable) {
+  const RealClock clock;
+  TimerQueue timers(clock);
+  auto worker = std::make_unique<FakePrefillWorker>();
+  const auto connection = std::make_shared<PrefillConnection>(
+      worker->address(),
+      ConnectionContext{.clock = &clock, .timers = &timers, .options = {}, .on_change = [] {}});
+  EXPECT_EQ(connection->context_tokens_max(), 0);
+  connection->Start();
+  EXPECT_TRUE(Eventually([&] { return connection->context_tokens_max() == 256; }));
+  worker.reset();
+  EXPECT_TRUE(Eventually([&] { return connection->context_tokens_max() == 0; }));
+  connection->Close();
+  connection->WaitUntilClosed(absl::Seconds(20));
+}
+
 }  // namespace
 }  // namespace cleave
