@@ -153,7 +153,7 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   ask.add_option("--top-p", options.top_p, "Keep the likeliest that reach this share, up to 1");
   ask.add_option("--min-p", options.min_p, "Keep those this many times as likely as the likeliest");
   ask.add_option("--seed", options.seed, "Equal seeds give equal answers; default: drawn")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, 18446744073709551615.0));
   ask.add_option("--stop", options.stop, "Text that ends the answer; may be given again")
       ->allow_extra_args(false);
   ask.add_option("--image-tokens", options.image_token_budget,

@@ -1,13 +1,20 @@
 #include "runtime/metrics/metrics.h"
 
+#include <netdb.h>
 #include <prometheus/exposer.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <exception>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "runtime/base/address.h"
 #include "runtime/base/build_info.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
@@ -50,13 +57,43 @@ const prometheus::Histogram::BucketBoundaries& StepBuckets() {
 }
 
 struct MetricsServer::Implementation {
+  std::string host;  // as getaddrinfo reads it
   std::shared_ptr<prometheus::Registry> registry;
   std::unique_ptr<prometheus::Exposer> exposer;
 };
 
+namespace {
+
+// Connects, and hangs up.
+void Knock(const std::string& host, int port) {
+  addrinfo* found = nullptr;
+  const addrinfo hints{.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
+  if (::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return;
+  const int connection = ::socket(found->ai_family, found->ai_socktype | SOCK_NONBLOCK, 0);
+  if (connection >= 0) {
+    static_cast<void>(::connect(connection, found->ai_addr, found->ai_addrlen));
+    ::close(connection);
+  }
+  ::freeaddrinfo(found);
+}
+
+}  // namespace
+
 MetricsServer::MetricsServer(std::unique_ptr<Implementation> implementation)
     : implementation_(std::move(implementation)) {}
-MetricsServer::~MetricsServer() = default;
+// The exposer's thread looks for its end every two seconds, or when somebody connects.
+MetricsServer::~MetricsServer() {
+  std::atomic<bool> ended{false};
+  std::thread visitor([&, number = port()] {
+    while (!ended) {
+      Knock(implementation_->host, number);
+      cleave::SleepFor(absl::Milliseconds(5));
+    }
+  });
+  implementation_->exposer.reset();
+  ended = true;
+  visitor.join();
+}
 
 int MetricsServer::port() const { return implementation_->exposer->GetListeningPorts().front(); }
 
@@ -64,6 +101,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
     const std::string& address, std::shared_ptr<prometheus::Registry> registry) {
   RETURN_IF_ERROR(CheckAddress(address, "--metrics"));
   auto implementation = std::make_unique<Implementation>();
+  implementation->host = std::string(absl::StripSuffix(
+      absl::StripPrefix(absl::string_view(address).substr(0, address.rfind(':')), "["), "]"));
   implementation->registry = std::move(registry);
   try {
     implementation->exposer = std::make_unique<prometheus::Exposer>(address, 1);

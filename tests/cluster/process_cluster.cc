@@ -74,7 +74,7 @@ ProcessCluster::~ProcessCluster() {
   }
   running.push_back(gateway_.get());
   std::erase_if(running, [](ChildProcess* process) { return process->Ended().has_value(); });
-  // All at once first: closing a process's metrics port takes a second or two.
+  // All at once first, since each waits a moment for its streams.
   for (const ChildProcess* process : running) ::kill(process->pid(), SIGTERM);
   for (ChildProcess* process : running) {
     process->Stop(kPatience);
