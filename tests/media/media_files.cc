@@ -113,6 +113,7 @@ std::string PngFile(int width, int height, const std::vector<uint8_t>& samples,
   png_structp state = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   png_infop info = png_create_info_struct(state);
   png_set_write_fn(state, &file, AppendToString, FlushNothing);
+  png_set_check_for_invalid_index(state, 0);  // tests write such files on purpose
   png_set_IHDR(state, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height),
                options.bit_depth, options.color_type,
                options.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
