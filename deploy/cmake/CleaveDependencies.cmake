@@ -8,15 +8,15 @@ find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
 include(GoogleTest)
 
-# A static archive by its file name, as ${out}.
-function(_archive out file)
-  find_library(CLEAVE_ARCHIVE_${file} NAMES ${file} REQUIRED)
-  set(${out} ${CLEAVE_ARCHIVE_${file}} PARENT_SCOPE)
+# A static archive by its name, as ${out}. Ubuntu calls some NAME_static.
+function(_archive out name)
+  find_library(CLEAVE_ARCHIVE_${name} NAMES lib${name}.a lib${name}_static.a REQUIRED)
+  set(${out} ${CLEAVE_ARCHIVE_${name}} PARENT_SCOPE)
 endfunction()
 
 # Abseil's archives depend on each other in ways that differ between its releases, so the linker
 # gets them as one group; what is not needed is not linked.
-_archive(absl_base libabsl_base.a)
+_archive(absl_base absl_base)
 get_filename_component(archive_dir ${absl_base} DIRECTORY)
 file(GLOB absl_archives ${archive_dir}/libabsl_*.a)
 list(FILTER absl_archives EXCLUDE REGEX "libabsl_flags|_test|benchmark")
@@ -27,7 +27,7 @@ target_link_libraries(third_party::absl INTERFACE
 
 # third_party::NAME is the archive libNAME.a, linked before what it needs.
 function(_static_library name)
-  _archive(path lib${name}.a)
+  _archive(path ${name})
   add_library(third_party::${name} STATIC IMPORTED GLOBAL)
   set_target_properties(third_party::${name} PROPERTIES
     IMPORTED_LOCATION ${path} INTERFACE_LINK_LIBRARIES "${ARGN}")
