@@ -31,6 +31,8 @@ constexpr FileKind kUnsupportedKinds[] = {
     {0, Magic("RF64"), "RF64"},
     {0, Magic("BW64"), "BW64"},
     {8, Magic("AIFF"), "AIFF"},
+    {0, Magic("\xff\xd8\xff"), "a picture (JPEG)"},
+    {0, Magic("\x89PNG"), "a picture (PNG)"},
     {8, Magic("AIFC"), "AIFF"},
     {8, Magic("AVI "), "AVI"},
     {0, Magic(".snd"), "AU"},

@@ -44,6 +44,10 @@ constexpr FileKind kUnsupportedKinds[] = {
     {0, Magic("<svg"), "SVG"},
     {0, Magic("<?xml"), "SVG or another XML file"},
     {0, Magic("BM"), "BMP"},
+    {8, Magic("WAVE"), "a sound (WAV)"},
+    {0, Magic("fLaC"), "a sound (FLAC)"},
+    {0, Magic("OggS"), "a sound (Ogg)"},
+    {0, Magic("ID3"), "a sound (MP3)"},
 };
 
 absl::Status NeitherJpegNorPng(absl::string_view file) {

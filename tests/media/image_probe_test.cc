@@ -104,6 +104,7 @@ TEST(ImageProbe, KindsThatAreNotRead) {
       {bytes("GIF89a", 6), "GIF"},
       {bytes("RIFF\x10\0\0\0WEBPVP8 ", 16), "WebP"},
       {bytes("BM\x46\0\0\0", 6), "BMP"},
+      {bytes("RIFF\x10\0\0\0WAVEfmt ", 16), "a sound (WAV)"},
       {bytes("\0\0\0\x18"
              "ftypheic",
              12),
