@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/chat_client.h"
 #include "client/commands.h"
-#include "runtime/base/address.h"
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "tokenizer/tokenizer.h"
@@ -39,7 +39,6 @@ absl::Status ReadFiles(const std::vector<std::string>& paths, std::vector<std::s
 }
 
 absl::Status Complete(AskFlags& flags) {
-  RETURN_IF_ERROR(CheckAddress(flags.gateway, "--gateway"));
   RETURN_IF_ERROR(CheckRequestId(flags.options.request_id));
   if (flags.options.text == "-") {
     flags.options.text.assign(std::istreambuf_iterator<char>(std::cin), {});
@@ -64,6 +63,12 @@ void PrintEvent(const v1::GenerateEvent& event, bool json) {
     std::fwrite(event.text().text().data(), 1, event.text().text().size(), stdout);
   }
   std::fflush(stdout);
+}
+
+// CLI11 itself would take -1 for the largest number.
+std::string SeedProblem(const std::string& text) {
+  uint64_t seed = 0;
+  return absl::SimpleAtoi(text, &seed) ? "" : text + " is not a number of 0 to 2^64 - 1";
 }
 
 void PrintCount(const v1::Usage& usage) {
@@ -139,6 +144,7 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   CLI::App& ask = *app.add_subcommand("ask", "Ask one question and print the answer as it comes");
   ask.add_option("TEXT", options.text, "The question; - reads it from standard input")->required();
   ask.add_option("--gateway", flags->gateway, "host:port of the gateway")
+      ->check(AddressProblem)
       ->envname("CLEAVE_GATEWAY")
       ->capture_default_str();
   ask.add_option("--image", flags->image_paths, "A JPEG or PNG file; may be given again")
@@ -153,7 +159,7 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   ask.add_option("--top-p", options.top_p, "Keep the likeliest that reach this share, up to 1");
   ask.add_option("--min-p", options.min_p, "Keep those this many times as likely as the likeliest");
   ask.add_option("--seed", options.seed, "Equal seeds give equal answers; default: drawn")
-      ->check(CLI::Range(0.0, 18446744073709551615.0));
+      ->check(SeedProblem);
   ask.add_option("--stop", options.stop, "Text that ends the answer; may be given again")
       ->allow_extra_args(false);
   ask.add_option("--image-tokens", options.image_token_budget,

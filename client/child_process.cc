@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -121,24 +122,31 @@ std::string ChildProcess::LogTail(int lines) const {
   return absl::StrCat("  ", absl::StrJoin(all, "\n  "), "\n");
 }
 
-absl::StatusOr<std::vector<int>> FindFreePorts(int count) {
+absl::StatusOr<std::vector<int>> FindFreePorts(int count, int last) {
   std::vector<int> sockets, ports;
   absl::Status status;
-  for (int i = 0; i < count && status.ok(); ++i) {
+  for (int i = count; i > 0 && status.ok(); --i) {
+    const int port = i == count ? last : 0;
     sockets.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    const int reuse = 1;  // a port whose last connections are still ending is free
+    ::setsockopt(sockets.back(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
     socklen_t size = sizeof(address);
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     if (::bind(sockets.back(), generic, size) != 0 ||
         ::getsockname(sockets.back(), generic, &size) != 0) {
-      status = SystemError("no free port on 127.0.0.1");
+      status = port == 0 ? SystemError("no free port on 127.0.0.1")
+                         : absl::UnavailableError(absl::StrCat(
+                               "port ", port, " is taken; --port 0 takes one that is free"));
     }
     ports.push_back(ntohs(address.sin_port));
   }
   for (const int socket : sockets) ::close(socket);  // after the last bind: so they all differ
   if (!status.ok()) return status;
+  std::reverse(ports.begin(), ports.end());
   return ports;
 }
 

@@ -5,6 +5,9 @@
 #include <CLI/CLI.hpp>
 
 #include <functional>
+#include <string>
+
+#include "runtime/base/address.h"
 
 namespace cleave {
 
@@ -17,6 +20,11 @@ inline constexpr int kExitUsage = 2;   // the flags, or a file that they name
 std::function<int()> DeclareAsk(CLI::App& app);
 std::function<int()> DeclareStatus(CLI::App& app);
 std::function<int()> DeclareLocal(CLI::App& app);
+
+// What is wrong with a host:port, or nothing: a check of CLI11's.
+inline std::string AddressProblem(const std::string& address) {
+  return std::string(CheckAddress(address).message());
+}
 
 inline constexpr char kGatewayDefault[] = "127.0.0.1:50051";
 

@@ -1,9 +1,7 @@
 #include "client/local_cluster.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "runtime/base/status.h"
@@ -32,10 +30,9 @@ absl::StatusOr<ChildProcess> Launch(const LocalClusterOptions& options, const st
 
 absl::StatusOr<LocalCluster> LocalCluster::Start(const LocalClusterOptions& options) {
   const int workers = options.prefill_workers + options.decode_workers;
-  ASSIGN_OR_RETURN(std::vector<int> ports, FindFreePorts(2 * workers + 2));
+  ASSIGN_OR_RETURN(std::vector<int> ports, FindFreePorts(2 * workers + 2, options.port));
   LocalCluster cluster;
   cluster.port_ = Take(ports);
-  if (options.port != 0) cluster.port_ = options.port;
   cluster.metrics_port_ = Take(ports);
   RETURN_IF_ERROR(cluster.StartWorkers(options, "prefill", options.prefill_workers,
                                        options.prefill_flags, ports, cluster.prefill_addresses_));
@@ -63,20 +60,16 @@ absl::Status LocalCluster::StartWorkers(const LocalClusterOptions& options, cons
 }
 
 absl::Status LocalCluster::StartGateway(const LocalClusterOptions& options) {
-  std::vector<std::string> all{"--model",   options.model_dir,
-                               "--listen",  gateway_address(),
-                               "--metrics", metrics_address(),
-                               "--prefill", absl::StrJoin(prefill_addresses_, ","),
-                               "--decode",  absl::StrJoin(decode_addresses_, ",")};
-  const auto& more = options.gateway_flags;
-  const bool drain_is_given = std::any_of(more.begin(), more.end(), [](const std::string& flag) {
-    return absl::StartsWith(flag, "--drain-timeout");
-  });
-  if (!drain_is_given) all.insert(all.end(), {"--drain-timeout", "5"});
+  std::vector<std::string> all{"--model",         options.model_dir,
+                               "--listen",        gateway_address(),
+                               "--metrics",       metrics_address(),
+                               "--prefill",       absl::StrJoin(prefill_addresses_, ","),
+                               "--decode",        absl::StrJoin(decode_addresses_, ","),
+                               "--drain-timeout", absl::StrCat(options.drain_timeout_seconds)};
   if (!options.model_name.empty()) {
     all.insert(all.end(), {"--model-name", options.model_name});
   }
-  all.insert(all.end(), more.begin(), more.end());
+  all.insert(all.end(), options.gateway_flags.begin(), options.gateway_flags.end());
   ASSIGN_OR_RETURN(ChildProcess gateway,
                    Launch(options, "cleave-gateway", "gateway", std::move(all)));
   gateway_.push_back(std::move(gateway));

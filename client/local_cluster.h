@@ -19,7 +19,8 @@ struct LocalClusterOptions {
   std::string log_dir;     // must exist
   int prefill_workers = 1;
   int decode_workers = 1;
-  int port = 0;  // of the gateway; 0: a free one
+  int port = 0;                      // of the gateway; 0: a free one
+  double drain_timeout_seconds = 5;  // of the gateway
   std::vector<std::string> prefill_flags, decode_flags, gateway_flags;  // passed on
 };
 
@@ -32,7 +33,7 @@ class LocalCluster {
   // The first process found to have ended, and how ("decode-0 ended: exit code 1", with the last
   // lines of its log); absent while all run.
   std::optional<std::string> FindEnded();
-  // In the order in which requests pass: gateway, prefill workers, decode workers.
+  // The gateway first, then all workers at once.
   void Stop(absl::Duration patience_each);
   // The end of every log.
   std::string LogTails(int lines) const;

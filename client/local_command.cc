@@ -19,7 +19,7 @@
 namespace cleave {
 namespace {
 
-constexpr absl::Duration kStopPatience = absl::Seconds(10);
+constexpr absl::Duration kStopPatience = absl::Seconds(5);  // beyond the drain
 constexpr absl::Duration kHealthTimeout = absl::Milliseconds(500);
 constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
 constexpr int kLogLines = 5;
@@ -54,13 +54,14 @@ enum class Readiness { kReady, kStopped, kFailed };
 Readiness WaitUntilReady(LocalCluster& cluster, const Signals& signals, absl::Duration timeout) {
   const RealClock clock;
   const absl::Time give_up = clock.Now() + timeout;
-  ChatClient client(cluster.gateway_address());
   while (true) {
     if (const auto ended = cluster.FindEnded()) {
       std::fprintf(stderr, "cleave local: %s", ended->c_str());
       return Readiness::kFailed;
     }
-    const absl::StatusOr<bool> serving = client.IsServing(kHealthTimeout);
+    // A new client each time: one remembers a refused connection for a while.
+    const absl::StatusOr<bool> serving =
+        ChatClient(cluster.gateway_address()).IsServing(kHealthTimeout);
     if (serving.ok() && *serving) return Readiness::kReady;
     if (clock.Now() >= give_up) {
       std::fprintf(stderr, "cleave local: not ready after %s; the logs end so:\n%s",
@@ -142,7 +143,7 @@ int Serve(LocalFlags& flags) {
       exit_code = kExitFailed;
       break;
   }
-  cluster->Stop(kStopPatience);
+  cluster->Stop(absl::Seconds(flags.cluster.drain_timeout_seconds) + kStopPatience);
   return exit_code;
 }
 
@@ -179,12 +180,18 @@ std::function<int()> DeclareLocal(CLI::App& app) {
       .add_option(
           "--prefill-flag", cluster.prefill_flags,
           "Passed to every prefill worker, as --prefill-flag=--x=1; may be given again. Not "
-          "for --model, --listen, --metrics and --name, which are set here")
+          "for flags that are set here: --model, --listen, --metrics, --name, of the "
+          "gateway also --prefill, --decode and --drain-timeout")
       ->allow_extra_args(false);
   local.add_option("--decode-flag", cluster.decode_flags, "The same for decode workers")
       ->allow_extra_args(false);
   local.add_option("--gateway-flag", cluster.gateway_flags, "The same for the gateway")
       ->allow_extra_args(false);
+  local
+      .add_option("--drain-timeout", cluster.drain_timeout_seconds,
+                  "Seconds that open requests get to finish after Ctrl-C")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   local
       .add_option("--ready-timeout", flags->ready_timeout_seconds,
                   "Seconds until all must be ready")

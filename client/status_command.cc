@@ -13,8 +13,6 @@
 #include "cleave/cluster/v1/worker.grpc.pb.h"
 #include "client/chat_client.h"
 #include "client/commands.h"
-#include "runtime/base/address.h"
-#include "runtime/base/status.h"
 #include "runtime/rpc/deadline.h"
 #include "runtime/rpc/status.h"
 
@@ -109,22 +107,7 @@ bool PrintWorker(const char* role, cluster::v1::WorkerRole expected, const std::
   return true;
 }
 
-absl::Status Check(const StatusFlags& flags) {
-  RETURN_IF_ERROR(CheckAddress(flags.gateway, "--gateway"));
-  for (const std::string& address : flags.prefill) {
-    RETURN_IF_ERROR(CheckAddress(address, "--prefill"));
-  }
-  for (const std::string& address : flags.decode) {
-    RETURN_IF_ERROR(CheckAddress(address, "--decode"));
-  }
-  return absl::OkStatus();
-}
-
 int Run(const StatusFlags& flags) {
-  if (const absl::Status checked = Check(flags); !checked.ok()) {
-    std::fprintf(stderr, "cleave status: %s\n", std::string(checked.message()).c_str());
-    return kExitUsage;
-  }
   bool good = PrintGateway(flags.gateway);
   for (const std::string& address : flags.prefill) {
     good = PrintWorker("prefill", cluster::v1::WORKER_ROLE_PREFILL, address) && good;
@@ -141,12 +124,15 @@ std::function<int()> DeclareStatus(CLI::App& app) {
   auto flags = std::make_shared<StatusFlags>();  // shared by the parser and the returned function
   CLI::App& status = *app.add_subcommand("status", "Show what a gateway and its workers say");
   status.add_option("--gateway", flags->gateway, "host:port of the gateway")
+      ->check(AddressProblem)
       ->envname("CLEAVE_GATEWAY")
       ->capture_default_str();
   status.add_option("--prefill", flags->prefill, "host:port of prefill workers to ask as well")
+      ->check(AddressProblem)
       ->envname("CLEAVE_PREFILL")
       ->delimiter(',');
   status.add_option("--decode", flags->decode, "host:port of decode workers to ask as well")
+      ->check(AddressProblem)
       ->envname("CLEAVE_DECODE")
       ->delimiter(',');
   status.footer("Exit codes: 0 all answer and the gateway serves, 1 not so, 2 wrong flags.");

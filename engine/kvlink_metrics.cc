@@ -26,17 +26,18 @@ KvLinkMetrics::KvLinkMetrics(prometheus::Registry& registry, const std::string& 
       failures_total(AddCounter(registry, "cleave_kvlink_failures_total",
                                 "Transfers that failed; cancelled ones are none.",
                                 {{"transport", transport}})),
-      reconnects_total(AddCounter(registry, "cleave_kvlink_reconnects_total",
-                                  "Links opened here that failed; the next transfer opens another.",
-                                  {{"transport", transport}})),
+      reconnects_total(
+          AddCounter(registry, "cleave_kvlink_reconnects_total",
+                     "Links from here that failed or ended; the next transfer opens another.",
+                     {{"transport", transport}})),
       links_open(StateGauge(registry, transport, "open")),
       links_overdue(StateGauge(registry, transport, "overdue")),
       transfer_seconds(AddHistogram(registry, "cleave_kvlink_transfer_seconds",
                                     "From Grant to the end of a transfer that committed.",
                                     LatencyBuckets(), {{"transport", transport}})),
       grant_wait_seconds(AddHistogram(registry, "cleave_kvlink_grant_wait_seconds",
-                                      "From Claim to Grant.", LatencyBuckets(),
-                                      {{"transport", transport}})) {}
+                                      "From the first Claim (decode worker: the last) to Grant.",
+                                      LatencyBuckets(), {{"transport", transport}})) {}
 
 void KvLinkMetrics::OnTransferSeconds(double seconds) { transfer_seconds.Observe(seconds); }
 

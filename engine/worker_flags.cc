@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/address.h"
 #include "runtime/base/build_info.h"
 
 namespace cleave {
@@ -16,6 +17,11 @@ CLI::Option* AddDTypeFlag(CLI::App& app, const std::string& flag, DType& dtype,
   return app.add_option_function<std::string>(flag, set, help)
       ->check(CLI::IsMember(std::vector<std::string>{"bfloat16", "float32"}))
       ->default_str(dtype == DType::kFloat32 ? "float32" : "bfloat16");
+}
+
+// What is wrong with it, or nothing: a check of CLI11's.
+std::string AddressProblem(const std::string& address) {
+  return std::string(CheckAddress(address).message());
 }
 
 }  // namespace
@@ -67,9 +73,11 @@ std::optional<int> ParseWorkerFlags(CLI::App& app, int argc, char** argv) {
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--listen", flags.listen, "host:port of the gRPC services")
+      ->check(AddressProblem)
       ->capture_default_str()
       ->envname("CLEAVE_LISTEN");
   app.add_option("--metrics", flags.metrics, "host:port of GET /metrics")
+      ->check(AddressProblem)
       ->capture_default_str()
       ->envname("CLEAVE_METRICS");
   app.add_option("--name", flags.name, "Name of this worker in logs and status")

@@ -126,19 +126,22 @@ absl::Status ChatCall::Prepare(const grpc::ByteBuffer& bytes) {
 }
 
 absl::Status ChatCall::CountAndQueue(const ChatRequest& request, Prompt prompt) {
-  const int context =
-      backend_.pool->context_tokens_max(backend_.model->defaults.context_tokens_max);
-  ASSIGN_OR_RETURN(const int output_tokens_max, OutputTokensMax(request, prompt, context));
   if (request.validate_only) {
+    const int context =
+        backend_.pool->context_tokens_max(backend_.model->defaults.context_tokens_max);
+    RETURN_IF_ERROR(OutputTokensMax(request, prompt, context).status());
     RETURN_IF_ERROR(SendStarted(request.sampling.seed));
     RETURN_IF_ERROR(SendSummary(nullptr));
     End(absl::OkStatus());
     return absl::OkStatus();
   }
+  ASSIGN_OR_RETURN(Route route, backend_.pool->Choose());
+  ASSIGN_OR_RETURN(const int output_tokens_max,
+                   OutputTokensMax(request, prompt, route.context_tokens_max));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   RETURN_IF_ERROR(slot_.Queue(prompt_tokens, MediaBytes(prompt)));
   backend_.metrics->queue_tokens.Set(static_cast<double>(backend_.admission->queued_tokens()));
-  return Launch(request, std::move(prompt), output_tokens_max);
+  return Launch(request, std::move(prompt), std::move(route), output_tokens_max);
 }
 
 absl::StatusOr<absl::Time> ChatCall::Deadline() const {
@@ -152,9 +155,9 @@ absl::StatusOr<absl::Time> ChatCall::Deadline() const {
   return deadline;
 }
 
-absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, int output_tokens_max) {
+absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route route,
+                              int output_tokens_max) {
   ASSIGN_OR_RETURN(const absl::Time deadline, Deadline());
-  ASSIGN_OR_RETURN(Route route, backend_.pool->Choose());
   prefill_worker_ = route.prefill->name();
   decode_worker_ = route.decode->name();
   stop_ = request.stop;

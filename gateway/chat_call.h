@@ -77,7 +77,8 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   void Run(const grpc::ByteBuffer& bytes);
   absl::Status Prepare(const grpc::ByteBuffer& bytes);
   absl::Status CountAndQueue(const ChatRequest& request, Prompt prompt);
-  absl::Status Launch(const ChatRequest& request, Prompt prompt, int output_tokens_max);
+  absl::Status Launch(const ChatRequest& request, Prompt prompt, Route route,
+                      int output_tokens_max);
   absl::StatusOr<absl::Time> Deadline() const;
   bool IsCancelled();
 

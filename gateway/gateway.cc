@@ -10,7 +10,6 @@
 #include "gateway/model_service.h"
 #include "gateway/request_error.h"
 #include "gateway/token_service.h"
-#include "runtime/base/address.h"
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
 #include "runtime/metrics/metrics.h"
@@ -127,13 +126,6 @@ class GatewayServer final : public Gateway {
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& options) {
   // Text that is not UTF-8 is answered with a typed error; it is not for the log.
   google::protobuf::SetLogHandler(nullptr);
-  RETURN_IF_ERROR(CheckAddress(options.listen_address, "--listen"));
-  for (const std::string& address : options.workers.prefill_addresses) {
-    RETURN_IF_ERROR(CheckAddress(address, "--prefill"));
-  }
-  for (const std::string& address : options.workers.decode_addresses) {
-    RETURN_IF_ERROR(CheckAddress(address, "--decode"));
-  }
   ASSIGN_OR_RETURN(ServedModel model, ServedModel::Load(options.model_dir, options.model_name));
   auto gateway = std::make_unique<GatewayServer>(options, std::move(model));
   RETURN_IF_ERROR(gateway->Listen());

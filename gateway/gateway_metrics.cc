@@ -34,8 +34,10 @@ std::map<Reason, prometheus::Counter*> ByReason(prometheus::Registry& registry,
 }
 
 prometheus::Histogram& AddPhase(prometheus::Registry& registry, const char* phase) {
-  return AddHistogram(registry, "cleave_request_phase_seconds", "Where a request's time went",
-                      LatencyBuckets(), {{"phase", phase}});
+  return AddHistogram(
+      registry, "cleave_request_phase_seconds",
+      "Where a request's time went; queue counts from its acceptance, tokenize included",
+      LatencyBuckets(), {{"phase", phase}});
 }
 
 prometheus::Counter& AddTokens(prometheus::Registry& registry, const char* kind) {

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "gateway/gateway.h"
+#include "runtime/base/address.h"
 #include "runtime/base/build_info.h"
 #include "runtime/base/log.h"
 #include "runtime/base/shutdown_signal.h"
@@ -21,6 +22,11 @@ struct Flags {
   double worker_silence_max_seconds = 5;
 };
 
+// What is wrong with it, or nothing: a check of CLI11's.
+std::string AddressProblem(const std::string& address) {
+  return std::string(CheckAddress(address).message());
+}
+
 void Declare(CLI::App& app, Flags& flags) {
   GatewayOptions& gateway = flags.gateway;
   gateway.listen_address = "127.0.0.1:50051";
@@ -34,18 +40,22 @@ void Declare(CLI::App& app, Flags& flags) {
                  "Name clients may use for the model; default: the folder's name")
       ->envname("CLEAVE_MODEL_NAME");
   app.add_option("--listen", gateway.listen_address, "host:port of the gRPC API; port 0: any free")
+      ->check(AddressProblem)
       ->envname("CLEAVE_LISTEN")
       ->capture_default_str();
   app.add_option("--metrics", gateway.metrics_address,
                  "host:port of GET /metrics; default: no metrics server")
+      ->check(AddressProblem)
       ->envname("CLEAVE_METRICS");
   app.add_option("--prefill", gateway.workers.prefill_addresses,
                  "host:port of the prefill workers, separated by commas")
+      ->check(AddressProblem)
       ->envname("CLEAVE_PREFILL")
       ->delimiter(',')
       ->required();
   app.add_option("--decode", gateway.workers.decode_addresses,
                  "host:port of the decode workers, separated by commas")
+      ->check(AddressProblem)
       ->envname("CLEAVE_DECODE")
       ->delimiter(',')
       ->required();

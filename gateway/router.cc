@@ -45,7 +45,8 @@ absl::StatusOr<Route> ChooseRoute(absl::Span<const PrefillCandidate> prefill,
       if (!d.status.usable || d.status.compatibility != p.status.compatibility) continue;
       const Load load = LoadOf(p.status, d.status);
       if (best.prefill != nullptr && !(load < best_load)) continue;
-      best = {p.worker, d.worker};
+      best = {p.worker, d.worker,
+              std::min(p.status.context_tokens_max, d.status.context_tokens_max)};
       best_load = load;
     }
   }

@@ -74,6 +74,7 @@ class PrefillWorker {
 struct Route {
   std::shared_ptr<PrefillWorker> prefill;
   std::shared_ptr<DecodeWorker> decode;
+  int context_tokens_max = 0;  // of the longest sequence that fits on both
 };
 
 }  // namespace cleave

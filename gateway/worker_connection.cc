@@ -18,7 +18,7 @@ namespace {
 
 constexpr absl::Duration kKeepaliveInterval = absl::Seconds(10);  // as often as servers allow
 constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(3);
-constexpr absl::Duration kConnectTimeout = absl::Seconds(5);  // of one attempt
+constexpr absl::Duration kConnectTimeout = absl::Seconds(1);  // of one attempt, and before the next
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
@@ -320,6 +320,7 @@ WorkerStatus WorkerConnection::Status() const {
     status.requests = static_cast<int>(load.requests_waiting() + load.requests_running());
     status.pages_total = load.full_pages().total();
     status.pages_free = load.full_pages().free();
+    status.context_tokens_max = static_cast<int>(state_->identity().context_tokens_max());
   }
   for (const auto& [request, held] : held_) status.assigned_tokens += held.tokens;
   status.assigned_requests = static_cast<int>(held_.size());

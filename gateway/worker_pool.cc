@@ -54,10 +54,14 @@ void WorkerPool::Update(Readiness& readiness) {
   const bool ready = status.ok();
   if (!ready && readiness.why_not != status.message()) {
     readiness.why_not = std::string(status.message());
-    Log(Severity::kWarning, "cannot_serve", {{"why", readiness.why_not}});
+    Log(readiness.was_ready ? Severity::kWarning : Severity::kInfo, "cannot_serve",
+        {{"why", readiness.why_not}});
   }
   if (ready == readiness.ready) return;
-  if (ready) readiness.why_not.clear();
+  if (ready) {
+    readiness.was_ready = true;
+    readiness.why_not.clear();
+  }
   readiness.ready = ready;
   readiness.pool->on_ready_(ready);
 }

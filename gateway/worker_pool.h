@@ -36,7 +36,7 @@ class WorkerPool {
   // UNAVAILABLE as ChooseRoute.
   absl::StatusOr<Route> Choose() const;
 
-  // Tokens of the longest sequence that fits on every usable worker; `otherwise` without any.
+  // Tokens of the longest sequence that fits on every usable worker, and at most `otherwise`.
   int context_tokens_max(int otherwise) const;
 
   // A number for a new request.
@@ -48,7 +48,8 @@ class WorkerPool {
     Mutex mutex;
     WorkerPool* pool ABSL_GUARDED_BY(mutex) = nullptr;
     bool ready ABSL_GUARDED_BY(mutex) = false;
-    std::string why_not ABSL_GUARDED_BY(mutex);  // as last logged
+    bool was_ready ABSL_GUARDED_BY(mutex) = false;  // ever
+    std::string why_not ABSL_GUARDED_BY(mutex);     // as last logged
   };
   static void Update(Readiness& readiness);
 

@@ -31,13 +31,13 @@ constexpr FileKind kUnsupportedKinds[] = {
     {0, Magic("RF64"), "RF64"},
     {0, Magic("BW64"), "BW64"},
     {8, Magic("AIFF"), "AIFF"},
-    {0, Magic("\xff\xd8\xff"), "a picture (JPEG)"},
-    {0, Magic("\x89PNG"), "a picture (PNG)"},
     {8, Magic("AIFC"), "AIFF"},
     {8, Magic("AVI "), "AVI"},
     {0, Magic(".snd"), "AU"},
     {0, Magic("caff"), "CAF"},
     {0, Magic("#!AMR"), "AMR"},
+    {0, Magic("\xff\xd8\xff"), "a picture (JPEG)"},
+    {0, Magic("\x89PNG"), "a picture (PNG)"},
 };
 
 // Format tags of the "fmt " chunk (mmreg.h).

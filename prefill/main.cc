@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <tuple>
 
 #include "engine/worker_flags.h"
 #include "engine/worker_state.h"
@@ -77,7 +76,9 @@ void HandOver(PrefillEngine& engine, PrefillMetrics& metrics, PrefillJob job, ab
   if (!job.request.media.empty()) {
     metrics.media_decode_seconds.Observe(absl::ToDoubleSeconds(job.media_time));
   }
-  const auto [key, epoch, replies] = std::tuple(job.key, job.transfer.epoch, job.replies);
+  const RequestKey key = job.key;
+  const RequestEpoch epoch = job.transfer.epoch;
+  const std::shared_ptr<PrefillReplies> replies = job.replies;  // shared with the job
   if (status.ok() && engine.Submit(std::move(job))) return;
   if (status.ok()) {
     status = LinkError(Reason::kQueueFull, "the worker has all of its requests",

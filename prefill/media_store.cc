@@ -17,14 +17,15 @@ absl::Status MediaStore::Put(const ContentHash& hash, std::string bytes) {
     return InvalidField(Reason::kMediaUndecodable, "content_hash", "the hash of the bytes",
                         "another one");
   }
+  // The hash can be forged: nobody's picture may stand in for another's.
+  const std::shared_ptr<const std::string> held = Get(hash);
+  if (held != nullptr && *held != bytes) {
+    return InvalidField(Reason::kMediaUndecodable, "content_hash", "a hash of these bytes alone",
+                        "that of another file");
+  }
   auto shared = std::make_shared<const std::string>(std::move(bytes));
   MutexLock lock(mutex_);
   if (const auto found = index_.find(hash); found != index_.end()) {
-    // The hash can be forged: nobody's picture may stand in for another's.
-    if (*found->second->bytes != *shared) {
-      return InvalidField(Reason::kMediaUndecodable, "content_hash", "a hash of these bytes alone",
-                          "that of another file");
-    }
     entries_.splice(entries_.begin(), entries_, found->second);
     return absl::OkStatus();
   }

@@ -190,7 +190,8 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
       step_was_full_ = true;
       break;
     }
-    // Later prompts wait behind one that waits for pages, or small ones would starve it.
+    // Prompts of later deadlines wait behind one that waits for pages, or small ones would starve
+    // it.
     if (!work->begun && (pages_short || !Start(*work))) {
       pages_short = true;
       continue;

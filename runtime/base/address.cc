@@ -1,22 +1,44 @@
 #include "runtime/base/address.h"
 
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace cleave {
+namespace {
 
-absl::Status CheckAddress(absl::string_view address, absl::string_view what) {
+bool IsPort(absl::string_view text) {
+  int port = 0;
+  return std::all_of(text.begin(), text.end(), absl::ascii_isdigit) && text.size() <= 5 &&
+         absl::SimpleAtoi(text, &port) && port <= 65535;
+}
+
+bool IsHost(absl::string_view text) {
+  if (text.size() > 2 && text.front() == '[' && text.back() == ']') {
+    in6_addr address;
+    return ::inet_pton(AF_INET6, std::string(text.substr(1, text.size() - 2)).c_str(), &address) ==
+           1;
+  }
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-' || c == '_';
+  });
+}
+
+}  // namespace
+
+absl::Status CheckAddress(absl::string_view address) {
   const size_t colon = address.rfind(':');
-  const absl::string_view host = address.substr(0, colon);
-  const bool in_brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  int port = -1;
-  if (colon != absl::string_view::npos && !host.empty() &&
-      (in_brackets || host.find_first_of(": /[]") == absl::string_view::npos) &&
-      absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 0 && port <= 65535) {
+  if (colon != absl::string_view::npos && IsHost(address.substr(0, colon)) &&
+      IsPort(address.substr(colon + 1))) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      absl::StrCat(what, " \"", address, "\" is not host:port, as 127.0.0.1:7411"));
+      absl::StrCat("\"", address, "\" is not host:port, as 127.0.0.1:7411"));
 }
 
 }  // namespace cleave

@@ -6,8 +6,8 @@
 
 namespace cleave {
 
-// INVALID_ARGUMENT, naming `what`, unless `address` is a host, a colon and a port of 0 to 65535. An
-// IPv6 host stands in brackets. Whether the host exists is not asked.
-absl::Status CheckAddress(absl::string_view address, absl::string_view what);
+// INVALID_ARGUMENT unless `address` is a host, a colon and a port of 0 to 65535. An IPv6 host
+// stands in brackets. Whether the host exists is not asked.
+absl::Status CheckAddress(absl::string_view address);
 
 }  // namespace cleave

@@ -104,6 +104,10 @@ absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::s
     return !reader.Parse<kParseFlags>(stream, builder).IsError();
   };
   tree.Populate(build);
+  if (reader.GetParseErrorCode() == rapidjson::kParseErrorTermination) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": at byte ", reader.GetErrorOffset(), ": a number beyond a double"));
+  }
   if (reader.HasParseError()) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": not JSON at byte ", reader.GetErrorOffset(), ": ",

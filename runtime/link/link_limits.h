@@ -72,7 +72,7 @@ inline LinkCounters& LinkCounters::operator+=(const LinkCounters& other) {
 struct LinkFigures {
   LinkCounters counters;
   int64_t links_opened = 0;  // sender
-  int64_t links_failed = 0;  // sender: once open or still to be
+  int64_t links_failed = 0;  // sender: whether or not they had opened
   int links_open = 0;        // now
   int links_overdue = 0;  // now: the mover has not given all memory back within LinkLimits::close
 };

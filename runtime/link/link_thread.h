@@ -15,7 +15,7 @@ namespace cleave {
 // threads and the engine only post to it, so nothing that it owns has a lock. In a worker with the
 // NCCL mover it is the only thread that calls NCCL.
 //
-// The thread is named in the debugger by its one function, LinkThread::Run.
+// The thread's name is "kvlink".
 class LinkThread {
  public:
   // `clock` ticks in real time and outlives this.

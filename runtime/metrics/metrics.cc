@@ -12,10 +12,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "runtime/base/address.h"
 #include "runtime/base/build_info.h"
 #include "runtime/base/clock.h"
-#include "runtime/base/status.h"
 
 namespace cleave {
 
@@ -64,15 +62,17 @@ struct MetricsServer::Implementation {
 
 namespace {
 
-// Connects, and hangs up.
-void Knock(const std::string& host, int port) {
+// Connects and hangs up, again and again until `ended`.
+void Knock(const std::string& host, int port, const std::atomic<bool>& ended) {
   addrinfo* found = nullptr;
-  const addrinfo hints{.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
+  const addrinfo hints{.ai_socktype = SOCK_STREAM};
   if (::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return;
-  const int connection = ::socket(found->ai_family, found->ai_socktype | SOCK_NONBLOCK, 0);
-  if (connection >= 0) {
+  while (!ended) {
+    const int connection = ::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (connection < 0) break;
     static_cast<void>(::connect(connection, found->ai_addr, found->ai_addrlen));
     ::close(connection);
+    cleave::SleepFor(absl::Milliseconds(5));
   }
   ::freeaddrinfo(found);
 }
@@ -84,12 +84,7 @@ MetricsServer::MetricsServer(std::unique_ptr<Implementation> implementation)
 // The exposer's thread looks for its end every two seconds, or when somebody connects.
 MetricsServer::~MetricsServer() {
   std::atomic<bool> ended{false};
-  std::thread visitor([&, number = port()] {
-    while (!ended) {
-      Knock(implementation_->host, number);
-      cleave::SleepFor(absl::Milliseconds(5));
-    }
-  });
+  std::thread visitor([&, number = port()] { Knock(implementation_->host, number, ended); });
   implementation_->exposer.reset();
   ended = true;
   visitor.join();
@@ -99,7 +94,6 @@ int MetricsServer::port() const { return implementation_->exposer->GetListeningP
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
     const std::string& address, std::shared_ptr<prometheus::Registry> registry) {
-  RETURN_IF_ERROR(CheckAddress(address, "--metrics"));
   auto implementation = std::make_unique<Implementation>();
   implementation->host = std::string(absl::StripSuffix(
       absl::StripPrefix(absl::string_view(address).substr(0, address.rfind(':')), "["), "]"));

@@ -8,8 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
-#include "runtime/base/address.h"
-#include "runtime/base/status.h"
 #include "runtime/rpc/deadline.h"
 
 namespace cleave {
@@ -39,7 +37,6 @@ void EnablePluginsOnce() {
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const RpcServerOptions& options, const std::vector<grpc::Service*>& services) {
-  RETURN_IF_ERROR(CheckAddress(options.address, "--listen"));
   EnablePluginsOnce();
   std::unique_ptr<RpcServer> server(new RpcServer);
   grpc::ServerBuilder builder;

@@ -1,9 +1,13 @@
 // `cleave local` as a process, with stand-ins for the three services.
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -54,9 +58,10 @@ class LocalClusterTest : public testing::Test {
                                        "--bin-dir",
                                        folder_,
                                        "--log-dir",
-                                       folder_ + "/logs",
-                                       "--port",
-                                       "0"};
+                                       folder_ + "/logs"};
+    if (std::find(flags.begin(), flags.end(), "--port") == flags.end()) {
+      flags.insert(flags.end(), {"--port", "0"});
+    }
     arguments.insert(arguments.end(), flags.begin(), flags.end());
     absl::StatusOr<ChildProcess> child =
         ChildProcess::Start("local", std::move(arguments), folder_ + "/local.log");
@@ -102,6 +107,26 @@ TEST_F(LocalClusterTest, StartsAndStopsAll) {
   for (const char* name : {"gateway", "prefill-1", "decode-0"}) {
     EXPECT_THAT(Log(absl::StrCat("logs/", name, ".log")), HasSubstr("asked to stop"));
   }
+}
+
+// Another gateway there would answer in place of the own one.
+TEST_F(LocalClusterTest, APortThatIsTakenIsRefusedBeforeAnythingStarts) {
+  const int taken = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(::bind(taken, generic, size), 0);
+  ASSERT_EQ(::listen(taken, 1), 0);
+  ASSERT_EQ(::getsockname(taken, generic, &size), 0);
+  const std::string port = absl::StrCat(ntohs(address.sin_port));
+  ChildProcess local = StartLocal({"--port", port});
+  ASSERT_TRUE(Eventually([&] { return local.Ended().has_value(); }));
+  ::close(taken);
+  EXPECT_EQ(*local.Ended(), "exit code 1");
+  EXPECT_THAT(Log("local.log"), HasSubstr(absl::StrCat("port ", port, " is taken")));
+  EXPECT_TRUE(Services().empty());
 }
 
 TEST_F(LocalClusterTest, SaysWhoCouldNotStart) {

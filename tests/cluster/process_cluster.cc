@@ -106,9 +106,8 @@ void ProcessCluster::Freeze(const ChildProcess& process) { ::kill(process.pid(),
 void ProcessCluster::Thaw(const ChildProcess& process) { ::kill(process.pid(), SIGCONT); }
 
 void ProcessCluster::WaitUntilServing() {
-  ChatClient client(gateway_address_);
   ASSERT_TRUE(WaitFor([&] {
-    const absl::StatusOr<bool> serving = client.IsServing(absl::Seconds(1));
+    const absl::StatusOr<bool> serving = ChatClient(gateway_address_).IsServing(absl::Seconds(1));
     return serving.ok() && *serving;
   })) << Logs();
 }

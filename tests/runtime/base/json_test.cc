@@ -59,6 +59,8 @@ TEST(JsonTest, NumbersAreExact) {
        {"1e999", "-1e999", "1.7976931348623159e308", "01", "+1", "1.", ".5", "1e"}) {
     EXPECT_FALSE(JsonDocument::Parse(text, "f.json").ok()) << text;
   }
+  EXPECT_EQ(Message(JsonDocument::Parse("1.7976931348623159e308", "f.json").status()),
+            "f.json: at byte 0: a number beyond a double");
 }
 
 TEST(JsonTest, ErrorsNameThePlace) {
