@@ -30,7 +30,8 @@ class GatewayServer final : public Gateway {
         timers_(clock_),
         admission_(options.admission),
         tasks_(options.prepare_threads),
-        pool_(options.workers, clock_, timers_, [this](bool ready) { OnReady(ready); }),
+        pool_(options.workers, clock_, timers_,
+              [this](const PoolState& state) { OnPoolState(state); }),
         backend_{.model = &model_,
                  .clock = &clock_,
                  .pool = &pool_,
@@ -89,13 +90,16 @@ class GatewayServer final : public Gateway {
   }
 
  private:
-  void OnReady(bool ready) {
-    Log(ready ? Severity::kInfo : Severity::kWarning, ready ? "ready" : "not_ready");
+  void OnPoolState(const PoolState& state) {
+    metrics_.prefill_workers.Set(state.prefill_usable);
+    metrics_.decode_workers.Set(state.decode_usable);
     MutexLock lock(mutex_);
-    ready_ = ready;
+    if (state.ready == ready_) return;
+    ready_ = state.ready;
+    Log(ready_ ? Severity::kInfo : Severity::kWarning, ready_ ? "ready" : "not_ready");
     if (serving_ == nullptr) return;  // not listening yet, or draining
-    serving_->SetServing(ready);
-    metrics_.ready.Set(ready ? 1 : 0);
+    serving_->SetServing(ready_);
+    metrics_.ready.Set(ready_ ? 1 : 0);
   }
 
   const GatewayOptions options_;

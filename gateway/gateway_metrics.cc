@@ -79,10 +79,17 @@ constexpr char kRequestsHelp[] = "Calls that ended, by outcome and reason";
 constexpr char kAdmission[] = "cleave_gateway_admission_total";
 constexpr char kAdmissionHelp[] = "Requests taken or refused before any worker had them";
 
+prometheus::Gauge& AddWorkers(prometheus::Registry& registry, const std::string& role) {
+  return AddGauge(registry, "cleave_gateway_workers", "Workers that take requests of this gateway.",
+                  {{"role", role}});
+}
+
 }  // namespace
 
 GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string& model)
     : ready(AddGauge(registry, "cleave_ready", "1 while requests can be served")),
+      prefill_workers(AddWorkers(registry, "prefill")),
+      decode_workers(AddWorkers(registry, "decode")),
       requests_running(AddGauge(registry, "cleave_requests_running", "Requests open now",
                                 {{"role", "gateway"}})),
       queue_tokens(AddGauge(registry, "cleave_gateway_queue_tokens",

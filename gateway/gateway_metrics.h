@@ -15,6 +15,8 @@ struct GatewayMetrics {
   GatewayMetrics(prometheus::Registry& registry, const std::string& model);
 
   prometheus::Gauge& ready;  // 1 while requests can be served
+  prometheus::Gauge& prefill_workers;
+  prometheus::Gauge& decode_workers;
   prometheus::Gauge& requests_running;
   prometheus::Gauge& queue_tokens;  // of prompts that wait for their first token
   prometheus::Counter& admission_accepted_total;

@@ -10,11 +10,18 @@ namespace {
 
 constexpr absl::Duration kClosePatience = absl::Seconds(2);
 
+template <typename Connections>
+int CountUsable(const Connections& connections) {
+  return static_cast<int>(
+      std::count_if(connections.begin(), connections.end(),
+                    [](const auto& connection) { return connection->Status().usable; }));
+}
+
 }  // namespace
 
 WorkerPool::WorkerPool(const WorkerPoolOptions& options, const Clock& clock, TimerQueue& timers,
-                       std::function<void(bool ready)> on_ready)
-    : on_ready_(std::move(on_ready)), readiness_(std::make_shared<Readiness>()) {
+                       std::function<void(const PoolState&)> on_change)
+    : on_change_(std::move(on_change)), readiness_(std::make_shared<Readiness>()) {
   const ConnectionContext context{
       .clock = &clock,
       .timers = &timers,
@@ -51,19 +58,21 @@ void WorkerPool::Update(Readiness& readiness) {
   MutexLock lock(readiness.mutex);
   if (readiness.pool == nullptr) return;
   const absl::Status status = readiness.pool->Choose().status();
-  const bool ready = status.ok();
-  if (!ready && readiness.why_not != status.message()) {
+  const PoolState state{.ready = status.ok(),
+                        .prefill_usable = CountUsable(readiness.pool->prefill_),
+                        .decode_usable = CountUsable(readiness.pool->decode_)};
+  if (!state.ready && readiness.why_not != status.message()) {
     readiness.why_not = std::string(status.message());
     Log(readiness.was_ready ? Severity::kWarning : Severity::kInfo, "cannot_serve",
         {{"why", readiness.why_not}});
   }
-  if (ready == readiness.ready) return;
-  if (ready) {
+  if (state == readiness.state) return;
+  if (state.ready) {
     readiness.was_ready = true;
     readiness.why_not.clear();
   }
-  readiness.ready = ready;
-  readiness.pool->on_ready_(ready);
+  readiness.state = state;
+  readiness.pool->on_change_(state);
 }
 
 absl::StatusOr<Route> WorkerPool::Choose() const {

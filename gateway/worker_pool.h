@@ -22,13 +22,22 @@ struct WorkerPoolOptions {
   ConnectionOptions connection;
 };
 
+// Who takes requests now.
+struct PoolState {
+  bool ready = false;  // a request could be routed
+  int prefill_usable = 0;
+  int decode_usable = 0;
+
+  friend bool operator==(const PoolState&, const PoolState&) = default;
+};
+
 // Owns one connection to each worker, for as long as it lives. Thread-safe.
 class WorkerPool {
  public:
-  // `on_ready` hears whenever it changes whether a request could be routed now; called by gRPC's
-  // threads and the timer's, one call at a time. `clock` and `timers` outlive the pool.
+  // `on_change` hears of every new state; called by gRPC's threads and the timer's, one call at a
+  // time. `clock` and `timers` outlive the pool.
   WorkerPool(const WorkerPoolOptions& options, const Clock& clock, TimerQueue& timers,
-             std::function<void(bool ready)> on_ready);
+             std::function<void(const PoolState&)> on_change);
   // Requests that workers still hold are told that these are lost. Waits until gRPC has let go of
   // every call, so that the channels end here.
   ~WorkerPool();
@@ -47,13 +56,13 @@ class WorkerPool {
   struct Readiness {
     Mutex mutex;
     WorkerPool* pool ABSL_GUARDED_BY(mutex) = nullptr;
-    bool ready ABSL_GUARDED_BY(mutex) = false;
+    PoolState state ABSL_GUARDED_BY(mutex);
     bool was_ready ABSL_GUARDED_BY(mutex) = false;  // ever
     std::string why_not ABSL_GUARDED_BY(mutex);     // as last logged
   };
   static void Update(Readiness& readiness);
 
-  const std::function<void(bool)> on_ready_;
+  const std::function<void(const PoolState&)> on_change_;
   const std::shared_ptr<Readiness> readiness_;               // shared with the connections
   mutable std::atomic<size_t> turns_{0};                     // choices made; see Choose
   std::vector<std::shared_ptr<PrefillConnection>> prefill_;  // shared with their streams and routes

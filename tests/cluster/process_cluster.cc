@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/numbers.h"
@@ -23,6 +24,12 @@ constexpr absl::Duration kPatience = absl::Seconds(60);
 const char kData[] = CLEAVE_SOURCE_DIR "/tests/golden/data/";
 
 std::string Address(int port) { return absl::StrCat("127.0.0.1:", port); }
+
+int CountAlive(std::vector<ChildProcess>& processes) {
+  return static_cast<int>(
+      std::count_if(processes.begin(), processes.end(),
+                    [](ChildProcess& process) { return !process.Ended().has_value(); }));
+}
 
 }  // namespace
 
@@ -62,6 +69,7 @@ ProcessCluster::ProcessCluster(const ClusterOptions& options) {
   gateway_flags.insert(gateway_flags.end(), {"--prefill", absl::StrJoin(prefill_addresses_, ","),
                                              "--decode", absl::StrJoin(decode_addresses_, ",")});
   gateway_address_ = Address(ports[next]);
+  gateway_metrics_port_ = ports[next + 1];
   gateway_ = std::make_unique<ChildProcess>(StartProcess(
       "cleave-gateway", "", ports[next], ports[next + 1], gateway_flags, options.model));
   WaitUntilServing();
@@ -108,7 +116,11 @@ void ProcessCluster::Thaw(const ChildProcess& process) { ::kill(process.pid(), S
 void ProcessCluster::WaitUntilServing() {
   ASSERT_TRUE(WaitFor([&] {
     const absl::StatusOr<bool> serving = ChatClient(gateway_address_).IsServing(absl::Seconds(1));
-    return serving.ok() && *serving;
+    return serving.ok() && *serving &&
+           Metric(gateway_metrics_port_, "cleave_gateway_workers{role=\"prefill\"}") ==
+               CountAlive(prefill_) &&
+           Metric(gateway_metrics_port_, "cleave_gateway_workers{role=\"decode\"}") ==
+               CountAlive(decode_);
   })) << Logs();
 }
 

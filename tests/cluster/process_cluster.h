@@ -43,7 +43,7 @@ class ProcessCluster {
   static void Freeze(const ChildProcess& process);
   static void Thaw(const ChildProcess& process);
 
-  // Waits until the gateway serves.
+  // Waits until the gateway serves, with as many workers as are alive.
   void WaitUntilServing();
   // What a worker says of itself now; empty when it does not answer.
   static std::optional<cluster::v1::WorkerState> StateOf(const std::string& address);
@@ -74,6 +74,7 @@ class ProcessCluster {
   std::vector<std::string> prefill_addresses_, decode_addresses_;
   std::vector<int> prefill_metrics_ports_, decode_metrics_ports_;
   std::string gateway_address_;
+  int gateway_metrics_port_ = 0;
   std::vector<ChildProcess> prefill_, decode_;
   std::unique_ptr<ChildProcess> gateway_;
 };
