@@ -269,11 +269,15 @@ void DecodeEngine::Step() {
   host_.kernels().Fill(batch_.batch(), host_.plan());
   host_.transformer().Forward(host_.plan(), {}, host_.kv_memory(), nullptr);
   std::map<std::shared_ptr<DecodeReplies>, std::vector<StepTokens>> replies;
+  std::vector<Sequence*> finished;
   for (size_t i = 0; i < in_step.size(); ++i) {
     const std::shared_ptr<DecodeReplies> to = in_step[i]->job.replies;
     replies[to].push_back(Advance(*in_step[i], static_cast<int64_t>(i)));
+    if (replies[to].back().finish != FinishCause::kNone) finished.push_back(in_step[i]);
   }
   for (const auto& [to, sequences] : replies) to->OnStep(sequences);
+  // Behind its last tokens: a worker that drains closes its streams once the load is idle.
+  for (Sequence* sequence : finished) Leave(*sequence, Reason::kUnspecified);
   const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
   load_.AddStep(seconds);
   metrics_.step_seconds.Observe(seconds);
@@ -319,7 +323,6 @@ StepTokens DecodeEngine::Advance(Sequence& sequence, int64_t output_row) {
                     .decode = clock_.Now() - sequence.first_step};
     Log(Severity::kInfo, "sequence_finished",
         {{"request", request.request_id}, {"output_tokens", sequence.output.size()}});
-    Leave(sequence, Reason::kUnspecified);
   }
   return step;
 }
@@ -339,8 +342,8 @@ void DecodeEngine::Leave(Sequence& sequence, Reason reason) {
 void DecodeEngine::EndWithError(Sequence& sequence, const absl::Status& status) {
   if (sequence.phase == Phase::kEnded) return;
   metrics_.requests_failed_total.Increment();
-  Leave(sequence, GetReason(status));
   sequence.job.replies->OnEnded(sequence.job.key, sequence.job.epoch, status);
+  Leave(sequence, GetReason(status));
   Log(Severity::kWarning, "sequence_failed",
       {{"request", sequence.job.request.request_id},
        {"reason", std::string(ReasonName(GetReason(status)))}});

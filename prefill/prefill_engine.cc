@@ -378,10 +378,11 @@ void PrefillEngine::End(Work& work, const absl::Status& status) {
 void PrefillEngine::Report(Work& work, const absl::Status& status, int64_t kv_bytes) {
   work.ended = true;
   --jobs_;
-  --(work.begun ? load_.requests_running : load_.requests_waiting);
   load_.queued_tokens -= work.job.request.num_positions() - work.computed;
   if (!status.ok()) metrics_.requests_failed_total.Increment();
   work.job.replies->OnEnded(work.job.key, work.job.transfer.epoch, status, kv_bytes);
+  // Behind its last word: a worker that drains closes its streams once the load is idle.
+  --(work.begun ? load_.requests_running : load_.requests_waiting);
   Log(status.ok() ? Severity::kInfo : Severity::kWarning, "prefill_ended",
       {{"request", work.job.request.request_id},
        {"status", status.ok() ? "OK" : std::string(ReasonName(GetReason(status)))},
