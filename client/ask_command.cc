@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "client/chat_client.h"
 #include "client/commands.h"
+#include "runtime/base/address.h"
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "tokenizer/tokenizer.h"

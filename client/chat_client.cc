@@ -4,7 +4,6 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -13,14 +12,13 @@
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
 #include "runtime/rpc/deadline.h"
+#include "runtime/rpc/request_id.h"
 #include "runtime/rpc/status.h"
 
 namespace cleave {
 namespace {
 
-constexpr char kRequestIdKey[] = "x-request-id";
-constexpr size_t kRequestIdBytesMax = 64;
-constexpr int kReconnectMilliseconds = 100;
+// What one attempt to connect may take, and the time until the next.
 constexpr int kConnectMilliseconds = 2000;
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
@@ -34,8 +32,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // A new client tries at once, whatever one before it met.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
-  // What one attempt may take, and the shortest time between two.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kConnectMilliseconds);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMilliseconds);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kConnectMilliseconds);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
@@ -94,9 +91,7 @@ v1::GenerateRequest MakeRequest(const AskOptions& options) {
 }
 
 absl::Status CheckRequestId(absl::string_view id) {
-  const bool printable =
-      std::all_of(id.begin(), id.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
-  if (printable && id.size() <= kRequestIdBytesMax) return absl::OkStatus();
+  if (id.empty() || IsValidRequestId(id)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("the request id has ", id.size(),
                                                  " bytes; allowed are at most ", kRequestIdBytesMax,
                                                  ", all printable ASCII"));

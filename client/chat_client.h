@@ -45,7 +45,7 @@ struct AskResult {
   std::string request_id;  // as the server echoed it
 };
 
-// INVALID_ARGUMENT unless `id` may stand in x-request-id: at most 64 printable ASCII characters.
+// INVALID_ARGUMENT unless `id` is empty or valid (runtime/rpc/request_id.h).
 absl::Status CheckRequestId(absl::string_view id);
 
 // The message that Ask sends: pictures, sounds, then the text, as the model was trained to read.

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -122,11 +121,11 @@ std::string ChildProcess::LogTail(int lines) const {
   return absl::StrCat("  ", absl::StrJoin(all, "\n  "), "\n");
 }
 
-absl::StatusOr<std::vector<int>> FindFreePorts(int count, int last) {
+absl::StatusOr<std::vector<int>> FindFreePorts(int count, int first) {
   std::vector<int> sockets, ports;
   absl::Status status;
-  for (int i = count; i > 0 && status.ok(); --i) {
-    const int port = i == count ? last : 0;
+  for (int i = 0; i < count && status.ok(); ++i) {
+    const int port = i == 0 ? first : 0;
     sockets.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -146,7 +145,6 @@ absl::StatusOr<std::vector<int>> FindFreePorts(int count, int last) {
   }
   for (const int socket : sockets) ::close(socket);  // after the last bind: so they all differ
   if (!status.ok()) return status;
-  std::reverse(ports.begin(), ports.end());
   return ports;
 }
 

@@ -46,8 +46,8 @@ class ChildProcess {
   std::optional<std::string> end_;
 };
 
-// Different TCP ports of 127.0.0.1 that were free a moment ago. `last`: the last one is this,
+// Different TCP ports of 127.0.0.1 that were free a moment ago. `first`: the first one is this,
 // unless it is 0; UNAVAILABLE when that is taken.
-absl::StatusOr<std::vector<int>> FindFreePorts(int count, int last = 0);
+absl::StatusOr<std::vector<int>> FindFreePorts(int count, int first = 0);
 
 }  // namespace cleave

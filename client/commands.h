@@ -5,9 +5,6 @@
 #include <CLI/CLI.hpp>
 
 #include <functional>
-#include <string>
-
-#include "runtime/base/address.h"
 
 namespace cleave {
 
@@ -21,11 +18,8 @@ std::function<int()> DeclareAsk(CLI::App& app);
 std::function<int()> DeclareStatus(CLI::App& app);
 std::function<int()> DeclareLocal(CLI::App& app);
 
-// What is wrong with a host:port, or nothing: a check of CLI11's.
-inline std::string AddressProblem(const std::string& address) {
-  return std::string(CheckAddress(address).message());
-}
-
+// Where `cleave local` puts the gateway, and where the others look for it.
+inline constexpr int kGatewayPort = 50051;
 inline constexpr char kGatewayDefault[] = "127.0.0.1:50051";
 
 }  // namespace cleave

@@ -32,7 +32,7 @@ absl::StatusOr<LocalCluster> LocalCluster::Start(const LocalClusterOptions& opti
   const int workers = options.prefill_workers + options.decode_workers;
   ASSIGN_OR_RETURN(std::vector<int> ports, FindFreePorts(2 * workers + 2, options.port));
   LocalCluster cluster;
-  cluster.port_ = Take(ports);
+  cluster.port_ = ports.front();  // the others are taken from the back
   cluster.metrics_port_ = Take(ports);
   RETURN_IF_ERROR(cluster.StartWorkers(options, "prefill", options.prefill_workers,
                                        options.prefill_flags, ports, cluster.prefill_addresses_));

@@ -23,7 +23,6 @@ constexpr absl::Duration kStopPatience = absl::Seconds(5);  // beyond the drain
 constexpr absl::Duration kHealthTimeout = absl::Milliseconds(500);
 constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
 constexpr int kLogLines = 5;
-constexpr int kLocalPort = 50051;  // where `cleave ask` and `cleave status` look
 
 struct LocalFlags {
   LocalClusterOptions cluster;
@@ -152,7 +151,7 @@ int Serve(LocalFlags& flags) {
 std::function<int()> DeclareLocal(CLI::App& app) {
   auto flags = std::make_shared<LocalFlags>();  // shared by the parser and the returned function
   LocalClusterOptions& cluster = flags->cluster;
-  cluster.port = kLocalPort;
+  cluster.port = kGatewayPort;
   CLI::App& local =
       *app.add_subcommand("local", "Run a whole cluster on this machine until Ctrl-C");
   local.add_option("MODEL_DIR", cluster.model_dir, "Checkpoint folder")

@@ -13,6 +13,7 @@
 #include "cleave/cluster/v1/worker.grpc.pb.h"
 #include "client/chat_client.h"
 #include "client/commands.h"
+#include "runtime/base/address.h"
 #include "runtime/rpc/deadline.h"
 #include "runtime/rpc/status.h"
 

@@ -10,6 +10,7 @@
 #include "engine/worker_flags.h"
 #include "engine/worker_state.h"
 #include "runtime/base/log.h"
+#include "runtime/base/service_flags.h"
 #include "runtime/base/shutdown_signal.h"
 #include "runtime/base/status.h"
 #include "runtime/rpc/grpc_lifetime.h"
@@ -66,7 +67,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
 
   const cluster::v1::WorkerIdentity identity =
       MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, options.worker.name, *host);
-  AddWorkerInfo(*registry, "decode", identity, *host);
+  AddWorkerInfo(*registry, identity, *host);
   DecodeLink link({.identity = MakeLinkIdentity(identity),
                    .incarnation = Incarnation{identity.incarnation()},
                    .shape = host->layout().shape()},
@@ -106,7 +107,7 @@ int main(int argc, char** argv) {
   cleave::Options options;
   CLI::App app("Cleave's decode worker: receives KV from prefill workers and generates.");
   cleave::AddFlags(app, options);
-  if (const auto exit_code = cleave::ParseWorkerFlags(app, argc, argv)) return *exit_code;
+  if (const auto exit_code = cleave::ParseServiceFlags(app, argc, argv)) return *exit_code;
   const absl::Status status = cleave::Serve(options, shutdown);
   if (status.ok()) return 0;
   std::fprintf(stderr, "cleave-decode: %s\n", std::string(status.message()).c_str());

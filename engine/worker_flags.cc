@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "runtime/base/address.h"
-#include "runtime/base/build_info.h"
 
 namespace cleave {
 namespace {
@@ -17,11 +16,6 @@ CLI::Option* AddDTypeFlag(CLI::App& app, const std::string& flag, DType& dtype,
   return app.add_option_function<std::string>(flag, set, help)
       ->check(CLI::IsMember(std::vector<std::string>{"bfloat16", "float32"}))
       ->default_str(dtype == DType::kFloat32 ? "float32" : "bfloat16");
-}
-
-// What is wrong with it, or nothing: a check of CLI11's.
-std::string AddressProblem(const std::string& address) {
-  return std::string(CheckAddress(address).message());
 }
 
 }  // namespace
@@ -56,19 +50,6 @@ void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
   app.add_flag("--poison-free-pages", options.poison_free_pages,
                "Fill freed KV pages with NaN, so that a wrong read shows (for tests)")
       ->envname("CLEAVE_POISON_FREE_PAGES");
-}
-
-std::optional<int> ParseWorkerFlags(CLI::App& app, int argc, char** argv) {
-  app.set_version_flag("--version", std::string(BuildVersion()));
-  app.footer(
-      "Exit codes: 0 after SIGTERM or SIGINT, 1 when it could not start, 2 for wrong flags.\n"
-      "Flags go before the environment variables named in brackets, those before the defaults.");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  return std::nullopt;
 }
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <optional>
 #include <string>
 
 #include "engine/model_host.h"
@@ -20,9 +19,6 @@ struct WorkerFlags {
   std::string name;     // in logs and status
   double drain_timeout_seconds = 30;
 };
-
-// The exit code, when the program ends here: 0 after --help or --version, 2 for wrong flags.
-std::optional<int> ParseWorkerFlags(CLI::App& app, int argc, char** argv);
 
 // Where the worker is, and how it stops. What `flags` holds are the defaults.
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags);

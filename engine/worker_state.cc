@@ -21,9 +21,10 @@ cluster::v1::WorkerIdentity MakeWorkerIdentity(cluster::v1::WorkerRole role,
   return identity;
 }
 
-void AddWorkerInfo(prometheus::Registry& registry, const std::string& role,
-                   const cluster::v1::WorkerIdentity& identity, const ModelHost& host) {
-  AddBuildInfo(registry, role, identity.model());
+void AddWorkerInfo(prometheus::Registry& registry, const cluster::v1::WorkerIdentity& identity,
+                   const ModelHost& host) {
+  const bool prefill = identity.role() == cluster::v1::WORKER_ROLE_PREFILL;
+  AddBuildInfo(registry, prefill ? "prefill" : "decode", identity.model());
   AddGauge(registry, "cleave_cache_config_info", "Always 1; the labels tell.",
            {{"page_tokens", absl::StrCat(host.layout().page_tokens())},
             {"full_pages", absl::StrCat(host.kv_memory().pages(KvKind::kFull))},

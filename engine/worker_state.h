@@ -15,9 +15,9 @@ cluster::v1::WorkerIdentity MakeWorkerIdentity(cluster::v1::WorkerRole role,
                                                const std::string& name, const ModelHost& host);
 
 // Adds the series that tell by their labels what this worker is: cleave_build_info and
-// cleave_cache_config_info. `role`: as in the other series.
-void AddWorkerInfo(prometheus::Registry& registry, const std::string& role,
-                   const cluster::v1::WorkerIdentity& identity, const ModelHost& host);
+// cleave_cache_config_info.
+void AddWorkerInfo(prometheus::Registry& registry, const cluster::v1::WorkerIdentity& identity,
+                   const ModelHost& host);
 
 // What the KV link compares before two workers exchange pages.
 LinkIdentity MakeLinkIdentity(const cluster::v1::WorkerIdentity& identity);

@@ -1,23 +1,11 @@
 #include "gateway/call_info.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_format.h"
 #include "runtime/base/random.h"
 #include "runtime/rpc/deadline.h"
+#include "runtime/rpc/request_id.h"
 
 namespace cleave {
-namespace {
-
-constexpr char kRequestIdKey[] = "x-request-id";
-constexpr size_t kRequestIdBytesMax = 64;
-
-}  // namespace
-
-bool IsValidRequestId(absl::string_view id) {
-  return !id.empty() && id.size() <= kRequestIdBytesMax &&
-         std::all_of(id.begin(), id.end(), [](char c) { return c >= ' ' && c <= '~'; });
-}
 
 std::string DrawId(absl::string_view prefix) {
   return absl::StrFormat("%s%016x", prefix, RandomSeed());

@@ -12,15 +12,13 @@
 namespace cleave {
 
 struct CallInfo {
-  std::string request_id;                   // the client's, or one drawn here
+  std::string request_id;                   // the client's, if it is valid, or one drawn here
   std::optional<absl::Duration> time_left;  // until the client's deadline; absent: it set none
 };
 
 // Reads the metadata, and echoes the request id in the trailers.
 CallInfo ReadCallInfo(grpc::ServerContextBase& context);
 
-// At most 64 printable ASCII characters. Such an id is logged and echoed, never interpreted.
-bool IsValidRequestId(absl::string_view id);
 // "prefix" and 16 random hexadecimal digits.
 std::string DrawId(absl::string_view prefix);
 

@@ -9,6 +9,7 @@
 #include "runtime/base/address.h"
 #include "runtime/base/build_info.h"
 #include "runtime/base/log.h"
+#include "runtime/base/service_flags.h"
 #include "runtime/base/shutdown_signal.h"
 #include "runtime/rpc/grpc_lifetime.h"
 
@@ -22,15 +23,9 @@ struct Flags {
   double worker_silence_max_seconds = 5;
 };
 
-// What is wrong with it, or nothing: a check of CLI11's.
-std::string AddressProblem(const std::string& address) {
-  return std::string(CheckAddress(address).message());
-}
-
 void Declare(CLI::App& app, Flags& flags) {
   GatewayOptions& gateway = flags.gateway;
   gateway.listen_address = "127.0.0.1:50051";
-  app.set_version_flag("--version", std::string(BuildVersion()));
   app.add_option("--model", gateway.model_dir,
                  "Checkpoint folder: tokenizer.json, tokenizer_config.json, config.json, "
                  "generation_config.json and processor_config.json are read, weights are not")
@@ -97,9 +92,6 @@ void Declare(CLI::App& app, Flags& flags) {
       ->envname("CLEAVE_WORKER_SILENCE_MAX")
       ->check(CLI::Range(1.5, 3600.0))
       ->capture_default_str();
-  app.footer(
-      "Exit codes: 0 after SIGTERM or SIGINT, 1 when it could not start, 2 for wrong flags.\n"
-      "Flags go before the environment variables named in brackets, those before the defaults.");
 }
 
 int Serve(Flags flags) {
@@ -130,10 +122,6 @@ int main(int argc, char** argv) {
   CLI::App app("cleave-gateway: the public gRPC API in front of prefill and decode workers.");
   cleave::Flags flags;
   cleave::Declare(app, flags);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  if (const auto exit_code = cleave::ParseServiceFlags(app, argc, argv)) return *exit_code;
   return cleave::Serve(std::move(flags));
 }

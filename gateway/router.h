@@ -22,7 +22,7 @@ struct WorkerStatus {
   int64_t pages_free = 0;
   int64_t assigned_tokens = 0;  // prompts given by this gateway that it still holds
   int assigned_requests = 0;
-  int context_tokens_max = 0;  // of the longest sequence that fits there
+  int context_tokens_max = 0;  // of the longest sequence that fits there; 0: unknown
 };
 
 struct PrefillCandidate {

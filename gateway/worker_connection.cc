@@ -332,9 +332,4 @@ std::string WorkerConnection::WorkerName() const {
   return name_;
 }
 
-int WorkerConnection::context_tokens_max() const {
-  MutexLock lock(mutex_);
-  return IsUsable() ? static_cast<int>(state_->identity().context_tokens_max()) : 0;
-}
-
 }  // namespace cleave

@@ -82,8 +82,6 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   const std::string& address() const { return address_; }
   // The name the worker gave itself; its address before it did.
   std::string WorkerName() const;
-  // Of the longest sequence that fits there; 0 while the worker is not usable.
-  int context_tokens_max() const;
 
  protected:
   struct Held {

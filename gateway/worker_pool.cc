@@ -10,11 +10,11 @@ namespace {
 
 constexpr absl::Duration kClosePatience = absl::Seconds(2);
 
-template <typename Connections>
-int CountUsable(const Connections& connections) {
+template <typename Candidate>
+int CountUsable(const std::vector<Candidate>& candidates) {
   return static_cast<int>(
-      std::count_if(connections.begin(), connections.end(),
-                    [](const auto& connection) { return connection->Status().usable; }));
+      std::count_if(candidates.begin(), candidates.end(),
+                    [](const Candidate& candidate) { return candidate.status.usable; }));
 }
 
 }  // namespace
@@ -57,10 +57,11 @@ WorkerPool::~WorkerPool() {
 void WorkerPool::Update(Readiness& readiness) {
   MutexLock lock(readiness.mutex);
   if (readiness.pool == nullptr) return;
-  const absl::Status status = readiness.pool->Choose().status();
+  const Candidates now = readiness.pool->Look();
+  const absl::Status status = ChooseRoute(now.prefill, now.decode).status();
   const PoolState state{.ready = status.ok(),
-                        .prefill_usable = CountUsable(readiness.pool->prefill_),
-                        .decode_usable = CountUsable(readiness.pool->decode_)};
+                        .prefill_usable = CountUsable(now.prefill),
+                        .decode_usable = CountUsable(now.decode)};
   if (!state.ready && readiness.why_not != status.message()) {
     readiness.why_not = std::string(status.message());
     Log(readiness.was_ready ? Severity::kWarning : Severity::kInfo, "cannot_serve",
@@ -75,13 +76,17 @@ void WorkerPool::Update(Readiness& readiness) {
   readiness.pool->on_change_(state);
 }
 
+WorkerPool::Candidates WorkerPool::Look() const {
+  Candidates now;
+  now.prefill.reserve(prefill_.size());
+  now.decode.reserve(decode_.size());
+  for (const auto& worker : prefill_) now.prefill.push_back({worker, worker->Status()});
+  for (const auto& worker : decode_) now.decode.push_back({worker, worker->Status()});
+  return now;
+}
+
 absl::StatusOr<Route> WorkerPool::Choose() const {
-  std::vector<PrefillCandidate> prefill;
-  std::vector<DecodeCandidate> decode;
-  prefill.reserve(prefill_.size());
-  decode.reserve(decode_.size());
-  for (const auto& worker : prefill_) prefill.push_back({worker, worker->Status()});
-  for (const auto& worker : decode_) decode.push_back({worker, worker->Status()});
+  Candidates now = Look();
   // What was chosen a moment ago does not show in any load yet. The first of equals wins, so each
   // choice begins at another worker, and a burst spreads.
   const size_t turn = turns_.fetch_add(1, std::memory_order_relaxed);
@@ -91,19 +96,23 @@ absl::StatusOr<Route> WorkerPool::Choose() const {
                 candidates.begin() + static_cast<std::ptrdiff_t>(turn % candidates.size()),
                 candidates.end());
   };
-  rotate(prefill);
-  rotate(decode);
-  return ChooseRoute(prefill, decode);
+  rotate(now.prefill);
+  rotate(now.decode);
+  return ChooseRoute(now.prefill, now.decode);
 }
 
 int WorkerPool::context_tokens_max(int otherwise) const {
   int smallest = otherwise;
-  const auto include = [&smallest](const WorkerConnection& worker) {
-    const int tokens = worker.context_tokens_max();
-    if (tokens > 0) smallest = std::min(smallest, tokens);
+  const auto include = [&smallest](const auto& candidates) {
+    for (const auto& candidate : candidates) {
+      if (candidate.status.usable) {
+        smallest = std::min(smallest, candidate.status.context_tokens_max);
+      }
+    }
   };
-  for (const auto& worker : prefill_) include(*worker);
-  for (const auto& worker : decode_) include(*worker);
+  const Candidates now = Look();
+  include(now.prefill);
+  include(now.decode);
   return smallest;
 }
 

@@ -62,6 +62,13 @@ class WorkerPool {
   };
   static void Update(Readiness& readiness);
 
+  struct Candidates {
+    std::vector<PrefillCandidate> prefill;
+    std::vector<DecodeCandidate> decode;
+  };
+  // Every worker as it is now.
+  Candidates Look() const;
+
   const std::function<void(const PoolState&)> on_change_;
   const std::shared_ptr<Readiness> readiness_;               // shared with the connections
   mutable std::atomic<size_t> turns_{0};                     // choices made; see Choose

@@ -12,6 +12,7 @@
 #include "prefill/prefill_metrics.h"
 #include "prefill/prefill_service.h"
 #include "runtime/base/log.h"
+#include "runtime/base/service_flags.h"
 #include "runtime/base/shutdown_signal.h"
 #include "runtime/base/status.h"
 #include "runtime/link/link_error.h"
@@ -103,7 +104,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
 
   const cluster::v1::WorkerIdentity identity =
       MakeWorkerIdentity(cluster::v1::WORKER_ROLE_PREFILL, options.worker.name, *host);
-  AddWorkerInfo(*registry, "prefill", identity, *host);
+  AddWorkerInfo(*registry, identity, *host);
   PrefillLink link({.identity = MakeLinkIdentity(identity),
                     .incarnation = Incarnation{identity.incarnation()},
                     .shape = host->layout().shape(),
@@ -147,7 +148,7 @@ int main(int argc, char** argv) {
   cleave::Options options;
   CLI::App app("Cleave's prefill worker: computes prompts and hands them to decode workers.");
   cleave::AddFlags(app, options);
-  if (const auto exit_code = cleave::ParseWorkerFlags(app, argc, argv)) return *exit_code;
+  if (const auto exit_code = cleave::ParseServiceFlags(app, argc, argv)) return *exit_code;
   const absl::Status status = cleave::Serve(options, shutdown);
   if (status.ok()) return 0;
   std::fprintf(stderr, "cleave-prefill: %s\n", std::string(status.message()).c_str());

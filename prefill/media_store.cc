@@ -17,27 +17,30 @@ absl::Status MediaStore::Put(const ContentHash& hash, std::string bytes) {
     return InvalidField(Reason::kMediaUndecodable, "content_hash", "the hash of the bytes",
                         "another one");
   }
-  // The hash can be forged: nobody's picture may stand in for another's.
-  const std::shared_ptr<const std::string> held = Get(hash);
-  if (held != nullptr && *held != bytes) {
-    return InvalidField(Reason::kMediaUndecodable, "content_hash", "a hash of these bytes alone",
-                        "that of another file");
-  }
   auto shared = std::make_shared<const std::string>(std::move(bytes));
+  // The hash can be forged: nobody's picture may stand in for another's.
+  const std::shared_ptr<const std::string> held = Hold(hash, shared);
+  if (held == shared || *held == *shared) return absl::OkStatus();
+  return InvalidField(Reason::kMediaUndecodable, "content_hash", "a hash of these bytes alone",
+                      "that of another file");
+}
+
+std::shared_ptr<const std::string> MediaStore::Hold(const ContentHash& hash,
+                                                    std::shared_ptr<const std::string> bytes) {
   MutexLock lock(mutex_);
   if (const auto found = index_.find(hash); found != index_.end()) {
     entries_.splice(entries_.begin(), entries_, found->second);
-    return absl::OkStatus();
+    return found->second->bytes;
   }
-  entries_.push_front({hash, std::move(shared)});
+  bytes_ += static_cast<int64_t>(bytes->size());
+  entries_.push_front({hash, bytes});
   index_[hash] = entries_.begin();
-  bytes_ += size;
   while (bytes_ > bytes_max_) {
     bytes_ -= static_cast<int64_t>(entries_.back().bytes->size());
     index_.erase(entries_.back().hash);
     entries_.pop_back();
   }
-  return absl::OkStatus();
+  return bytes;
 }
 
 std::shared_ptr<const std::string> MediaStore::Get(const ContentHash& hash) {

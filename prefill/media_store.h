@@ -20,7 +20,7 @@ class MediaStore {
   explicit MediaStore(int64_t bytes_max) : bytes_max_(bytes_max) {}
 
   // INVALID_ARGUMENT (MEDIA_LIMIT) when the file alone is larger than the store;
-  // INVALID_ARGUMENT (MEDIA_UNDECODABLE) when `bytes` do not have this hash.
+  // INVALID_ARGUMENT (MEDIA_UNDECODABLE) when `bytes` do not have this hash, or other bytes do.
   absl::Status Put(const ContentHash& hash, std::string bytes);
   // The file, shared with the store and whoever else reads it; null when it is not here.
   std::shared_ptr<const std::string> Get(const ContentHash& hash);
@@ -30,6 +30,10 @@ class MediaStore {
     ContentHash hash;
     std::shared_ptr<const std::string> bytes;
   };
+  // Keeps `bytes`, unless a file of this hash is here; returns the one that is kept.
+  std::shared_ptr<const std::string> Hold(const ContentHash& hash,
+                                          std::shared_ptr<const std::string> bytes);
+
   const int64_t bytes_max_;
   Mutex mutex_;
   std::list<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // most recently used first

@@ -50,7 +50,7 @@ const Door kDoors[] = {
     {".*\\.pb\\.h",
      "(runtime/(rpc|link/grpc_.*|link/link_proto.*)|engine/(sequence_proto|worker_state)"
      "|gateway|prefill|decode|client|tests)/?.*"},
-    {"CLI/.*", "(.*/main|engine/worker_flags|client/.*|tests/.*)\\.?.*"},
+    {"CLI/.*", "(.*/main|runtime/base/service_flags|engine/worker_flags|client/.*|tests/.*)\\.?.*"},
 };
 
 struct SourceFile {

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace cleave {
 namespace {
@@ -31,14 +32,14 @@ bool IsHost(absl::string_view text) {
 
 }  // namespace
 
-absl::Status CheckAddress(absl::string_view address) {
-  const size_t colon = address.rfind(':');
-  if (colon != absl::string_view::npos && IsHost(address.substr(0, colon)) &&
-      IsPort(address.substr(colon + 1))) {
-    return absl::OkStatus();
+std::string AddressProblem(const std::string& address) {
+  const absl::string_view text = address;
+  const size_t colon = text.rfind(':');
+  if (colon != absl::string_view::npos && IsHost(text.substr(0, colon)) &&
+      IsPort(text.substr(colon + 1))) {
+    return "";
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", address, "\" is not host:port, as 127.0.0.1:7411"));
+  return absl::StrCat("\"", text, "\" is not host:port, as 127.0.0.1:7411");
 }
 
 }  // namespace cleave

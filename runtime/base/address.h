@@ -1,13 +1,12 @@
 // host:port, as flags give it.
 #pragma once
 
-#include "absl/status/status.h"
-#include "absl/strings/string_view.h"
+#include <string>
 
 namespace cleave {
 
-// INVALID_ARGUMENT unless `address` is a host, a colon and a port of 0 to 65535. An IPv6 host
-// stands in brackets. Whether the host exists is not asked.
-absl::Status CheckAddress(absl::string_view address);
+// What is wrong with `address`, for CLI11's check(); empty when it is a host, a colon and a port of
+// 0 to 65535. An IPv6 host stands in brackets. Whether the host exists is not asked.
+std::string AddressProblem(const std::string& address);
 
 }  // namespace cleave

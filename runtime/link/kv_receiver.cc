@@ -113,8 +113,6 @@ void KvReceiver::OnReserved(TransferId id,
   transfer.leased_until = clock_.Now() + limits_.lease;
   const double waited = absl::ToDoubleSeconds(transfer.granted - transfer.claimed);
   ++counters_.grants;
-  ++counters_.grant_waits;
-  counters_.grant_wait_seconds_sum += waited;
   if (observer_ != nullptr) observer_->OnGrantWaitSeconds(waited);
   transport_.Send(Grant{id, limits_.credits});
 }
@@ -215,7 +213,6 @@ void KvReceiver::Handle(Commit& commit) {
   if (!checked.ok()) return End(*transfer, checked, /*tell_peer=*/false);
   const double took = absl::ToDoubleSeconds(clock_.Now() - transfer->granted);
   ++counters_.commits;
-  counters_.transfer_seconds_sum += took;
   if (observer_ != nullptr) observer_->OnTransferSeconds(took);
   tickets_.Finish(commit.transfer);
   transfers_.erase(commit.transfer);

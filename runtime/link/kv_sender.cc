@@ -176,8 +176,6 @@ void KvSender::Handle(const Grant& grant) {
   transfer->credits = ClampCredits(grant.credits);
   const double waited = absl::ToDoubleSeconds(transfer->granted - transfer->first_claimed);
   ++counters_.grants;
-  ++counters_.grant_waits;
-  counters_.grant_wait_seconds_sum += waited;
   if (observer_ != nullptr) observer_->OnGrantWaitSeconds(waited);
   listener_.OnGranted(grant.transfer);
   Pump();
@@ -227,7 +225,6 @@ void KvSender::Handle(const CommitReply& reply) {
     return End(*transfer, LinkError(reply.reason, reply.detail), /*tell_peer=*/false);
   }
   const double took = absl::ToDoubleSeconds(clock_.Now() - transfer->granted);
-  counters_.transfer_seconds_sum += took;
   if (observer_ != nullptr) observer_->OnTransferSeconds(took);
   End(*transfer, absl::OkStatus(), /*tell_peer=*/false);
 }

@@ -44,9 +44,6 @@ struct LinkCounters {
   int64_t refusals = 0;
   int64_t commits = 0;                           // transfers that ended well
   std::array<int64_t, kReasonCount> failures{};  // by Reason
-  double transfer_seconds_sum = 0;               // Grant to end, of the transfers in `commits`
-  double grant_wait_seconds_sum = 0;
-  int64_t grant_waits = 0;
 
   int64_t failures_of(Reason reason) const { return failures[static_cast<size_t>(reason)]; }
   LinkCounters& operator+=(const LinkCounters& other);
@@ -62,9 +59,6 @@ inline LinkCounters& LinkCounters::operator+=(const LinkCounters& other) {
   refusals += other.refusals;
   commits += other.commits;
   for (size_t i = 0; i < failures.size(); ++i) failures[i] += other.failures[i];
-  transfer_seconds_sum += other.transfer_seconds_sum;
-  grant_wait_seconds_sum += other.grant_wait_seconds_sum;
-  grant_waits += other.grant_waits;
   return *this;
 }
 

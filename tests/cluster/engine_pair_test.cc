@@ -317,8 +317,9 @@ TEST(PrefillOrderTest, APromptThatWaitsForPagesIsNotOvertaken) {
   EnginePair pair(16, DType::kFloat32, kKvBytes);  // the last chunk of "first" leaves rows
   PromptMaker maker(DType::kFloat32);
   std::vector<std::shared_ptr<Answer>> answers;
-  const std::vector<Prompt> prompts = {maker.Make("first", {300}), maker.Make("large", {450}),
-                                       maker.Make("small", {20})};
+  const std::vector<Prompt> prompts = {
+      maker.Make("first", {300}), maker.Make("large", {450}),
+      maker.Make("small", {1})};  // fits into the rows that "first" leaves
   for (const Prompt& prompt : prompts) {
     answers.push_back(std::make_shared<Answer>());
     pair.Ask(prompt.request, prompt.media, answers.back());

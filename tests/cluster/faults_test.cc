@@ -34,6 +34,29 @@ v1::GenerateRequest LongPrompt() {
   return request;
 }
 
+using Streams = std::vector<std::unique_ptr<AnswerStream>>;
+
+Streams StartTwoLongPrompts(const ProcessCluster& cluster) {
+  Streams streams;
+  for (int i = 0; i < 2; ++i) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), LongPrompt(), kTimeout));
+    EXPECT_TRUE(streams.back()->Next());  // Started
+  }
+  return streams;
+}
+
+void ExpectOneIsLost(const Streams& streams) {
+  int lost = 0;
+  for (const auto& stream : streams) {
+    const absl::Status status = stream->Finish().status;
+    if (status.ok()) continue;
+    ++lost;
+    EXPECT_EQ(ReasonName(GetReason(status)), ReasonName(Reason::kWorkerLost)) << status;
+  }
+  EXPECT_EQ(lost, 1);
+}
+
 void ExpectAnswers(const std::string& gateway) {
   const GoldenRequest golden = ReadGoldenRequests().front();
   AnswerStream stream(gateway, golden.request, kTimeout);
@@ -43,7 +66,7 @@ void ExpectAnswers(const std::string& gateway) {
 
 TEST(FaultsTest, ADecodeWorkerDies) {
   ProcessCluster cluster({.decode_workers = 2, .worker_flags = kFlags});
-  std::vector<std::unique_ptr<AnswerStream>> streams;
+  Streams streams;
   for (int i = 0; i < 4; ++i) {
     streams.push_back(
         std::make_unique<AnswerStream>(cluster.gateway_address(), LongAnswer(), kTimeout));
@@ -72,22 +95,10 @@ TEST(FaultsTest, ADecodeWorkerDies) {
 TEST(FaultsTest, APrefillWorkerDies) {
   ProcessCluster cluster(
       {.prefill_workers = 2, .worker_flags = kFlags, .prefill_flags = {"--chunk-tokens", "1"}});
-  std::vector<std::unique_ptr<AnswerStream>> streams;
-  for (int i = 0; i < 2; ++i) {
-    streams.push_back(
-        std::make_unique<AnswerStream>(cluster.gateway_address(), LongPrompt(), kTimeout));
-    ASSERT_TRUE(streams.back()->Next());  // Started
-  }
+  const Streams streams = StartTwoLongPrompts(cluster);
   cleave::SleepFor(absl::Milliseconds(300));
   ProcessCluster::Kill(cluster.prefill(0));
-  int lost = 0;
-  for (const auto& stream : streams) {
-    const absl::Status status = stream->Finish().status;
-    if (status.ok()) continue;
-    ++lost;
-    EXPECT_EQ(ReasonName(GetReason(status)), ReasonName(Reason::kWorkerLost)) << status;
-  }
-  EXPECT_EQ(lost, 1);
+  ExpectOneIsLost(streams);
   ExpectAnswers(cluster.gateway_address());
   ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
   ProcessCluster::WaitUntilEmpty(cluster.prefill_address(1));
@@ -95,7 +106,7 @@ TEST(FaultsTest, APrefillWorkerDies) {
 
 TEST(FaultsTest, TheGatewayDies) {
   ProcessCluster cluster({.worker_flags = kFlags, .prefill_flags = {"--chunk-tokens", "4"}});
-  std::vector<std::unique_ptr<AnswerStream>> streams;
+  Streams streams;
   for (int i = 0; i < 3; ++i) {
     streams.push_back(
         std::make_unique<AnswerStream>(cluster.gateway_address(), LongAnswer(), kTimeout));
@@ -115,23 +126,11 @@ TEST(FaultsTest, ADecodeWorkerDiesWhileItReceives) {
                           .decode_workers = 2,
                           .worker_flags = kFlags,
                           .prefill_flags = {"--chunk-tokens", "1"}});
-  std::vector<std::unique_ptr<AnswerStream>> streams;
-  for (int i = 0; i < 2; ++i) {
-    streams.push_back(
-        std::make_unique<AnswerStream>(cluster.gateway_address(), LongPrompt(), kTimeout));
-    ASSERT_TRUE(streams.back()->Next());  // Started
-  }
+  const Streams streams = StartTwoLongPrompts(cluster);
   constexpr char kFrames[] = "cleave_kvlink_frames_total{transport=\"grpc\"}";
   ASSERT_TRUE(WaitFor([&] { return cluster.DecodeMetric(0, kFrames) > 0; }));
   ProcessCluster::Kill(cluster.decode(0));
-  int lost = 0;
-  for (const auto& stream : streams) {
-    const absl::Status status = stream->Finish().status;
-    if (status.ok()) continue;
-    ++lost;
-    EXPECT_EQ(ReasonName(GetReason(status)), ReasonName(Reason::kWorkerLost)) << status;
-  }
-  EXPECT_EQ(lost, 1);
+  ExpectOneIsLost(streams);
   ExpectAnswers(cluster.gateway_address());
   for (int i = 0; i < 2; ++i) ProcessCluster::WaitUntilEmpty(cluster.prefill_address(i));
   ProcessCluster::WaitUntilEmpty(cluster.decode_address(1));

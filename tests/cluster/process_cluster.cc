@@ -83,7 +83,7 @@ ProcessCluster::~ProcessCluster() {
   running.push_back(gateway_.get());
   std::erase_if(running, [](ChildProcess* process) { return process->Ended().has_value(); });
   // All at once first, since each waits a moment for its streams.
-  for (const ChildProcess* process : running) ::kill(process->pid(), SIGTERM);
+  for (ChildProcess* process : running) process->AskToStop();
   for (ChildProcess* process : running) {
     process->Stop(kPatience);
     EXPECT_EQ(process->Ended(), "exit code 0") << process->name();

@@ -5,6 +5,7 @@
 #include "cleave/v1/chat.pb.h"
 #include "gateway/call_info.h"
 #include "runtime/base/error.h"
+#include "runtime/rpc/request_id.h"
 
 namespace cleave {
 namespace {

@@ -59,18 +59,18 @@ TEST(WorkerConnectionTest, NothingBeginsAfterClose) {
 }
 
 // A worker that is gone limits nobody.
-TEST(WorkerConnectionTest, ItsContextCountsWhileItIsUsable) {
+TEST(WorkerConnectionTest, ItsContextIsForgottenWithIt) {
   const RealClock clock;
   TimerQueue timers(clock);
   auto worker = std::make_unique<FakePrefillWorker>();
   const auto connection = std::make_shared<PrefillConnection>(
       worker->address(),
       ConnectionContext{.clock = &clock, .timers = &timers, .options = {}, .on_change = [] {}});
-  EXPECT_EQ(connection->context_tokens_max(), 0);
+  EXPECT_EQ(connection->Status().context_tokens_max, 0);
   connection->Start();
-  EXPECT_TRUE(Eventually([&] { return connection->context_tokens_max() == 256; }));
+  EXPECT_TRUE(Eventually([&] { return connection->Status().context_tokens_max == 256; }));
   worker.reset();
-  EXPECT_TRUE(Eventually([&] { return connection->context_tokens_max() == 0; }));
+  EXPECT_TRUE(Eventually([&] { return connection->Status().context_tokens_max == 0; }));
   connection->Close();
   connection->WaitUntilClosed(absl::Seconds(20));
 }
