@@ -18,12 +18,6 @@ std::string MebiBytes(int64_t bytes) {
   return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / (1 << 20));
 }
 
-absl::StatusOr<std::unique_ptr<Kernels>> CreateKernels(const std::string& name, Device& device) {
-  if (name == "reference") return CreateReferenceKernels(device);
-  return absl::InvalidArgumentError(
-      absl::StrCat("no kernel backend named ", name, "; this build has: reference"));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(const ModelHostOptions& options) {
@@ -36,7 +30,7 @@ absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(const ModelHostOption
 
 absl::Status ModelHost::LoadModel(const ModelHostOptions& options) {
   device_ = CreateHostDevice();
-  ASSIGN_OR_RETURN(kernels_, CreateKernels(options.kernels, *device_));
+  ASSIGN_OR_RETURN(kernels_, CreateKernels(*device_, options.kernels));
   ASSIGN_OR_RETURN(config_, ModelConfig::Load(options.folder));
   ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
   ASSIGN_OR_RETURN(weights_, ModelWeights::Load(checkpoint, config_, *kernels_));
@@ -50,12 +44,11 @@ absl::Status ModelHost::LoadModel(const ModelHostOptions& options) {
 // The pools keep the proportion that a sequence of the whole context has, so that neither runs dry
 // long before the other.
 absl::Status ModelHost::SizePools(const ModelHostOptions& options) {
-  ASSIGN_OR_RETURN(const KvLayout layout,
-                   KvLayout::Create(config_, options.page_tokens, options.kv_dtype));
-  const int64_t full = CeilDivide(context_tokens_max_, options.page_tokens);
+  ASSIGN_OR_RETURN(const KvLayout layout, KvLayout::Create(config_, options.kv));
+  const int64_t full = CeilDivide(context_tokens_max_, options.kv.page_tokens);
   const int64_t sliding = std::min<int64_t>(
       full, SlidingPagesMax(config_.sliding_window, static_cast<int>(options.step_rows_max),
-                            options.page_tokens));
+                            options.kv.page_tokens));
   const int64_t sequence_bytes = full * layout.kind(KvKind::kFull).page_bytes +
                                  sliding * layout.kind(KvKind::kSliding).page_bytes;
   if (sequence_bytes > options.kv_bytes_max) {
@@ -118,7 +111,8 @@ std::string ModelHost::FetchFinalHidden(int64_t row) {
 }
 
 std::string ModelHost::numerics_fingerprint() const {
-  return absl::StrCat(kernels_->fingerprint(), " activations ", DTypeName(activations_), " kv ",
+  return absl::StrCat(kernels_->fingerprint(), " activations ", DTypeName(activations_),
+                      layout().kind(KvKind::kFull).rotated_dims > 0 ? " kv compact " : " kv plain ",
                       DTypeName(layout().dtype()));
 }
 
@@ -127,10 +121,12 @@ std::string ModelHost::MemoryTable() const {
     return kv_memory_->pages(kind) * layout().kind(kind).page_bytes;
   };
   return absl::StrFormat(
-      "weights %s, activations %s, KV sliding %d pages %s, KV full %d pages %s, page %d tokens",
-      MebiBytes(weights_.device_bytes), MebiBytes(transformer_->activation_bytes()),
-      kv_memory_->pages(KvKind::kSliding), MebiBytes(pool(KvKind::kSliding)),
-      kv_memory_->pages(KvKind::kFull), MebiBytes(pool(KvKind::kFull)), layout().page_tokens());
+      "kernels %s, weights %s, activations %s, KV sliding %d pages %s, KV full %d pages %s, page "
+      "%d tokens",
+      kernels_->fingerprint(), MebiBytes(weights_.device_bytes),
+      MebiBytes(transformer_->activation_bytes()), kv_memory_->pages(KvKind::kSliding),
+      MebiBytes(pool(KvKind::kSliding)), kv_memory_->pages(KvKind::kFull),
+      MebiBytes(pool(KvKind::kFull)), layout().page_tokens());
 }
 
 }  // namespace cleave

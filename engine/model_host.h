@@ -18,11 +18,10 @@
 namespace cleave {
 
 struct ModelHostOptions {
-  std::string folder;                       // a Hugging Face checkpoint
-  std::string kernels = "reference";        // backend
-  DType activations = DType::kFloat32;      // kFloat32 or kBFloat16
-  DType kv_dtype = DType::kBFloat16;        // kFloat32 or kBFloat16
-  int page_tokens = 64;                     // positions of a KV page: 8, 16, 32 or 64
+  std::string folder;  // a Hugging Face checkpoint
+  KernelOptions kernels;
+  DType activations = DType::kFloat32;  // kFloat32 or kBFloat16
+  KvLayoutOptions kv;
   int64_t kv_bytes_max = int64_t{1} << 30;  // of both page pools together
   int64_t context_tokens_max = 8192;        // of one sequence; the model's own limit may be lower
   int64_t step_rows_max = 1120;             // of one step

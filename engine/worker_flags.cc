@@ -20,22 +20,52 @@ CLI::Option* AddDTypeFlag(CLI::App& app, const std::string& flag, DType& dtype,
 
 }  // namespace
 
+void AddKernelFlags(CLI::App& app, KernelOptions& options) {
+  app.add_option("--kernels", options.backend,
+                 "Kernel backend: cpu, or reference (plain loops: exact and slow)")
+      ->check(CLI::IsMember(std::vector<std::string>{"cpu", "reference"}))
+      ->capture_default_str()
+      ->envname("CLEAVE_KERNELS");
+  app.add_option("--isa", options.isa,
+                 "Instructions of the cpu kernels: auto, avx2, avx512 or avx512bf16; results are "
+                 "equal to the bit on workers with equal ones")
+      ->capture_default_str()
+      ->envname("CLEAVE_ISA");
+  app.add_option("--threads", options.threads,
+                 "Threads of the cpu kernels; 0: one for each processor")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str()
+      ->envname("CLEAVE_THREADS");
+}
+
+void AddKvFormFlag(CLI::App& app, KvForm& form) {
+  const auto set_form = [&form](const std::string& name) {
+    form = name == "plain" ? KvForm::kPlain : KvForm::kCompact;
+  };
+  app.add_option_function<std::string>(
+         "--kv-form", set_form,
+         "What full layers store: compact (V and the rotated part of K) or plain; equal on all "
+         "workers")
+      ->check(CLI::IsMember(std::vector<std::string>{"compact", "plain"}))
+      ->default_str(form == KvForm::kPlain ? "plain" : "compact")
+      ->envname("CLEAVE_KV_FORM");
+}
+
 void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
   app.add_option("--model", options.folder,
                  "Folder of the Hugging Face checkpoint (config.json, model.safetensors, ...)")
       ->required()
       ->envname("CLEAVE_MODEL");
-  app.add_option("--kernels", options.kernels, "Kernel backend: reference")
-      ->capture_default_str()
-      ->envname("CLEAVE_KERNELS");
+  AddKernelFlags(app, options.kernels);
   AddDTypeFlag(app, "--activations", options.activations, "Arithmetic between two operations")
       ->envname("CLEAVE_ACTIVATIONS");
-  AddDTypeFlag(app, "--kv-dtype", options.kv_dtype, "What KV pages hold; equal on all workers")
+  AddDTypeFlag(app, "--kv-dtype", options.kv.dtype, "What KV pages hold; equal on all workers")
       ->envname("CLEAVE_KV_DTYPE");
-  app.add_option("--page-tokens", options.page_tokens,
+  app.add_option("--page-tokens", options.kv.page_tokens,
                  "Positions of one KV page: 8, 16, 32 or 64; equal on all workers")
       ->capture_default_str()
       ->envname("CLEAVE_PAGE_TOKENS");
+  AddKvFormFlag(app, options.kv.form);
   app.add_option_function<int64_t>(
          "--kv-memory-mib", [&options](int64_t mib) { options.kv_bytes_max = mib << 20; },
          "Memory for both pools of KV pages together, in MiB")

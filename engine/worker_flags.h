@@ -10,6 +10,11 @@ namespace cleave {
 
 // Every flag has a twin in the environment: --kv-memory-mib is CLEAVE_KV_MEMORY_MIB.
 
+// Which kernels compute, and how.
+void AddKernelFlags(CLI::App& app, KernelOptions& options);
+
+void AddKvFormFlag(CLI::App& app, KvForm& form);
+
 // What to load, and how much memory to give it.
 void AddModelFlags(CLI::App& app, ModelHostOptions& options);
 

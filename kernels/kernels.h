@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -53,9 +54,12 @@ enum class KvKind : uint8_t { kSliding, kFull };
 // One layer's K and V in a pool of pages.
 //
 // A page holds `page_tokens` positions of all layers of its kind. Layer l's part of page p is one
-// range of bytes, data + p * page_bytes + layer_offset. Inside it: K [kv_heads, page_tokens,
-// head_dim], then V of the same shape. The order is the same in every backend, because pages travel
-// between workers.
+// range of bytes, data + p * page_bytes + layer_offset. The order inside it is the same in every
+// backend, because pages travel between workers:
+//   plain form    K [kv_heads, page_tokens, head_dim], then V of the same shape
+//   compact form  V [kv_heads, page_tokens, head_dim], then K [kv_heads, page_tokens, rotated_dims]
+// The compact form is for layers whose K and V come from one projection: K before rotation is V *
+// key_scale, so only the dimensions that rotate are stored twice.
 struct KvLayerView {
   void* data = nullptr;  // page 0 of the pool
   DeviceId device;
@@ -68,9 +72,17 @@ struct KvLayerView {
   int page_tokens = 0;
   // Keys a query sees at most, itself included: positions q - window + 1 to q. 0: no limit.
   int window = 0;
-  // k_norm's weight [1, head_dim]: what turns this layer's V into its K before rotation, on layers
-  // that have no V projection. Read by forms of the cache that store V only once.
+  // Compact form: dimensions [0, r / 2) and [head_dim / 2, head_dim / 2 + r / 2) of a key rotate
+  // and are stored, in this order. 0: the plain form.
+  int rotated_dims = 0;
+  // Compact form: k_norm's weight [1, head_dim] float32.
   TensorView key_scale;
+
+  bool compact() const { return rotated_dims > 0; }
+  int key_dims() const { return compact() ? rotated_dims : head_dim; }  // stored of one key
+  // First element of the K of a layer's part of a page, and of its V.
+  int64_t key_begin() const { return compact() ? int64_t{kv_heads} * page_tokens * head_dim : 0; }
+  int64_t value_begin() const { return compact() ? 0 : int64_t{kv_heads} * page_tokens * head_dim; }
 };
 
 // A run of rows of one sequence in a step's batch: consecutive positions.
@@ -92,6 +104,8 @@ struct Batch {
   // [rows]: one past the last position that the row sees on sliding layers. Its own position + 1,
   // or the end of its picture for a soft token of one. All such keys are in this batch or cached.
   absl::Span<const int64_t> sliding_visible_end;
+  // [rows]: the same on full layers. Empty: each row's own position + 1.
+  absl::Span<const int64_t> full_visible_end;
   // Rows whose logits are wanted, ascending.
   absl::Span<const int32_t> output_rows;
   // In row order; their rows cover the batch exactly.
@@ -180,9 +194,10 @@ class Kernels {
   // out[r, h] = sum over visible j of softmax_j(q[r, h] . K[j]) V[j], with no scale. K and V are
   // read from the pages (as rounded there), also those of this batch, which StoreKv has written
   // before. q, out: [rows, query_heads * head_dim]; query head h reads KV head h /
-  // (query_heads/kv_heads). Visible from position p: on full layers j <= p; on sliding layers p -
-  // window < j < sliding_visible_end. Scores and the softmax stay in float. Slots of pages that
-  // hold no visible position may be NaN and must not reach the result.
+  // (query_heads/kv_heads). Visible from position p: on full layers j < full_visible_end; on
+  // sliding layers p - window < j < sliding_visible_end. In the compact form the dimensions that do
+  // not rotate are scored as (q * key_scale) . V. Scores and the softmax stay in float. Slots of
+  // pages that hold no visible position may be NaN and must not reach the result.
   virtual void Attention(const BatchPlan& plan, TensorView q, const KvLayerView& kv,
                          TensorView out) = 0;
 
@@ -193,7 +208,23 @@ class Kernels {
   virtual void AddPositions(TensorView x, TensorView table, TensorView xy, TensorView out) = 0;
 };
 
-// kernels/reference. Runs on `device`, which must be the host and outlive it.
-std::unique_ptr<Kernels> CreateReferenceKernels(Device& device);
+// Which backend, and how it runs. Reference: kernels/reference alone.
+struct KernelOptions {
+  std::string backend = "cpu";  // "cpu" or "reference"
+  // Of the CPU backend: "avx2", "avx512", "avx512bf16", or "auto", the best that the processor has.
+  std::string isa = "auto";
+  // Of the CPU backend: threads that compute, the caller's included; 0: one for each processor this
+  // process may use.
+  int threads = 0;
+};
+
+// Makes a backend that runs on `device`, which must be the host and outlive it. INVALID_ARGUMENT
+// for a backend or ISA that does not exist, FAILED_PRECONDITION for an ISA that the processor
+// lacks.
+absl::StatusOr<std::unique_ptr<Kernels>> CreateKernels(Device& device,
+                                                       const KernelOptions& options);
+
+// What `isa` can be on this processor, slowest first. Empty on one without AVX2.
+std::vector<std::string> SupportedCpuIsas();
 
 }  // namespace cleave

@@ -16,18 +16,31 @@
 
 namespace cleave {
 
+// What a position of a full layer stores. The two give the same results up to rounding.
+enum class KvForm {
+  kCompact,  // V, and of K the dimensions that rotate: 5/8 of the plain form for the 12B
+  kPlain,    // K and V
+};
+
+struct KvLayoutOptions {
+  int page_tokens = 64;            // 8, 16, 32 or 64
+  DType dtype = DType::kBFloat16;  // kBFloat16 or kFloat32
+  KvForm form = KvForm::kCompact;
+};
+
 class KvLayout {
  public:
   struct Kind {
     int layers = 0;
     int kv_heads = 0;
     int head_dim = 0;
+    int rotated_dims = 0;     // of a key in the compact form; 0: plain
     int64_t layer_bytes = 0;  // one layer of one page
     int64_t page_bytes = 0;   // layers * layer_bytes
   };
 
-  // page_tokens: 8, 16, 32 or 64. dtype: kBFloat16 or kFloat32.
-  static absl::StatusOr<KvLayout> Create(const ModelConfig& config, int page_tokens, DType dtype);
+  // INVALID_ARGUMENT for options that are not allowed.
+  static absl::StatusOr<KvLayout> Create(const ModelConfig& config, const KvLayoutOptions& options);
 
   int page_tokens() const { return page_tokens_; }
   DType dtype() const { return dtype_; }

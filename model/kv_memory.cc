@@ -31,7 +31,8 @@ KvLayerView KvMemory::LayerView(int layer, const ModelConfig& config,
           .head_dim = shape.head_dim,
           .page_tokens = layout_.page_tokens(),
           .window = kind == KvKind::kSliding ? config.sliding_window : 0,
-          .key_scale = weights.value == nullptr ? weights.key_norm.view() : TensorView{}};
+          .rotated_dims = shape.rotated_dims,
+          .key_scale = weights.key_norm.view()};
 }
 
 void* KvMemory::LayerBytes(KvKind kind, PageId page, int layer_in_kind) const {

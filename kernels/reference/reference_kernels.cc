@@ -6,14 +6,7 @@
 #include "kernels/reference/element.h"
 #include "runtime/base/status.h"
 
-namespace cleave {
-
-std::unique_ptr<Kernels> CreateReferenceKernels(Device& device) {
-  CHECK(device.id().kind == DeviceKind::kHost);
-  return std::make_unique<reference::ReferenceKernels>(device);
-}
-
-namespace reference {
+namespace cleave::reference {
 
 absl::StatusOr<std::unique_ptr<LinearWeight>> ReferenceKernels::LoadLinear(
     const HostMatrix& source) {
@@ -47,10 +40,14 @@ void ReferenceBatchPlan::Fill(const Batch& batch) {
   for (const BatchSequence& sequence : batch.sequences) {
     CHECK(sequence.first_row == rows());
     for (int64_t i = 0; i < sequence.row_count; ++i) {
-      const int64_t visible_end = batch.sliding_visible_end[static_cast<size_t>(rows())];
+      const auto r = static_cast<size_t>(rows());
+      const int64_t position = sequence.first_position + i;
       rows_.push_back({.sequence = pages_.size(),
-                       .position = sequence.first_position + i,
-                       .sliding_visible_end = visible_end});
+                       .position = position,
+                       .sliding_visible_end = batch.sliding_visible_end[r],
+                       .full_visible_end = batch.full_visible_end.empty()
+                                               ? position + 1
+                                               : batch.full_visible_end[r]});
     }
     pages_.push_back({.full = {sequence.full_pages.begin(), sequence.full_pages.end()},
                       .sliding = {sequence.sliding_pages.begin(), sequence.sliding_pages.end()},
@@ -59,8 +56,8 @@ void ReferenceBatchPlan::Fill(const Batch& batch) {
   CHECK(rows() == batch.rows());
 }
 
-int64_t ReferenceBatchPlan::ElementOffset(const Row& row, const KvLayerView& kv, int64_t position,
-                                          int head) const {
+int64_t ReferenceBatchPlan::LayerBegin(const Row& row, const KvLayerView& kv,
+                                       int64_t position) const {
   const Pages& pages = pages_[row.sequence];
   const bool full = kv.kind == KvKind::kFull;
   const int64_t begin = full ? 0 : pages.sliding_begin;
@@ -69,11 +66,19 @@ int64_t ReferenceBatchPlan::ElementOffset(const Row& row, const KvLayerView& kv,
   const size_t ordinal = static_cast<size_t>((position - begin) / kv.page_tokens);
   CHECK(ordinal < table.size());
   const int64_t page = static_cast<int64_t>(table[ordinal]);
-  const int64_t layer_bytes = page * kv.page_bytes + kv.layer_offset;
-  const int64_t slot = position % kv.page_tokens;
-  return layer_bytes / static_cast<int64_t>(DTypeBytes(kv.dtype)) +
-         (int64_t{head} * kv.page_tokens + slot) * kv.head_dim;
+  return (page * kv.page_bytes + kv.layer_offset) / static_cast<int64_t>(DTypeBytes(kv.dtype));
 }
 
-}  // namespace reference
-}  // namespace cleave
+int64_t ReferenceBatchPlan::KeyIndex(const Row& row, const KvLayerView& kv, int64_t position,
+                                     int head) const {
+  const int64_t slot = int64_t{head} * kv.page_tokens + position % kv.page_tokens;
+  return LayerBegin(row, kv, position) + kv.key_begin() + slot * kv.key_dims();
+}
+
+int64_t ReferenceBatchPlan::ValueIndex(const Row& row, const KvLayerView& kv, int64_t position,
+                                       int head) const {
+  const int64_t slot = int64_t{head} * kv.page_tokens + position % kv.page_tokens;
+  return LayerBegin(row, kv, position) + kv.value_begin() + slot * kv.head_dim;
+}
+
+}  // namespace cleave::reference

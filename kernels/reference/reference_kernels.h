@@ -33,6 +33,7 @@ class ReferenceBatchPlan final : public BatchPlan {
     size_t sequence;
     int64_t position;
     int64_t sliding_visible_end;
+    int64_t full_visible_end;
   };
   struct Pages {
     std::vector<PageId> full;
@@ -49,14 +50,14 @@ class ReferenceBatchPlan final : public BatchPlan {
   const std::vector<int32_t>& output_rows() const { return output_rows_; }
   const Row& row(int64_t r) const { return rows_[static_cast<size_t>(r)]; }
 
-  // Index of position `position`'s first K element of head `head` inside the pool, in elements of
-  // the pool's dtype; V lies VOffset(kv) elements further.
-  int64_t ElementOffset(const Row& row, const KvLayerView& kv, int64_t position, int head) const;
-  static int64_t VOffset(const KvLayerView& kv) {
-    return int64_t{kv.kv_heads} * kv.page_tokens * kv.head_dim;
-  }
+  // Index of position `position`'s first K or V element of head `head` inside the pool, in elements
+  // of the pool's dtype.
+  int64_t KeyIndex(const Row& row, const KvLayerView& kv, int64_t position, int head) const;
+  int64_t ValueIndex(const Row& row, const KvLayerView& kv, int64_t position, int head) const;
 
  private:
+  int64_t LayerBegin(const Row& row, const KvLayerView& kv, int64_t position) const;
+
   BatchLimits limits_;
   std::vector<int32_t> token_ids_;
   std::vector<int32_t> output_rows_;

@@ -114,8 +114,7 @@ class EnginePair {
   explicit EnginePair(int64_t chunk_tokens, DType kv_dtype = DType::kFloat32,
                       int64_t kv_bytes_max = int64_t{64} << 20) {
     ModelHostOptions options{.folder = kModel,
-                             .kv_dtype = kv_dtype,
-                             .page_tokens = kPageTokens,
+                             .kv = {.page_tokens = kPageTokens, .dtype = kv_dtype},
                              .kv_bytes_max = kv_bytes_max,
                              .context_tokens_max = 512,
                              .poison_free_pages = true};
@@ -227,7 +226,8 @@ AudioFrames SomeSound(int frames) {
 class PromptMaker {
  public:
   explicit PromptMaker(DType kv_dtype) {
-    runner_ = *ModelRunner::Load(kModel, {.kv_dtype = kv_dtype, .positions_max = 512});
+    runner_ = *ModelRunner::Load(
+        kModel, {.kv = {.page_tokens = kPageTokens, .dtype = kv_dtype}, .positions_max = 512});
   }
 
   Prompt Make(const std::string& name, const std::vector<int>& parts) {
@@ -374,8 +374,9 @@ TEST(EnginePairFormulaTest, BytesOnTheWireAreTheFormula) {
   pair.Ask(prompt.request, {}, answer);
   answer->WaitForTokens();
   // 101 positions, window 32: pages of 8 that hold positions 0 to 100, and 70 to 100. Bfloat16;
-  // full layer: 1 head of 32, sliding layers: 5 with 2 heads of 16.
-  constexpr int64_t kFullBytes = 13 * 1 * (2 * 1 * 8 * 32 * 2);
+  // full layer: 1 head of 32 with 8 rotated dimensions stored twice, sliding layers: 5 with 2 heads
+  // of 16.
+  constexpr int64_t kFullBytes = 13 * 1 * (1 * 8 * (32 + 8) * 2);
   constexpr int64_t kSlidingBytes = 5 * 5 * (2 * 2 * 8 * 16 * 2);
   constexpr int64_t kBytes = kFullBytes + kSlidingBytes;
   EXPECT_EQ(answer->kv_bytes(), kBytes);

@@ -12,8 +12,10 @@
 namespace cleave::testing {
 namespace {
 
-const std::vector<std::string> kFlags{"--kv-dtype",       "float32", "--page-tokens",      "8",
-                                      "--context-tokens", "4000",    "--poison-free-pages"};
+// The reference kernels are slow enough to be interrupted.
+const std::vector<std::string> kFlags{"--kernels",        "reference",     "--kv-dtype",
+                                      "float32",          "--page-tokens", "8",
+                                      "--context-tokens", "4000",          "--poison-free-pages"};
 constexpr absl::Duration kTimeout = absl::Seconds(120);
 constexpr uint32_t kLongAnswer = 1500;
 

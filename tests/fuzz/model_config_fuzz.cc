@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   files.resize(2);
   const auto config = cleave::ModelConfig::Parse(files[0], files[1], "fuzz");
   if (!config.ok()) return 0;
-  const auto layout = cleave::KvLayout::Create(*config, 64, cleave::DType::kFloat32);
+  const auto layout = cleave::KvLayout::Create(*config, {.dtype = cleave::DType::kFloat32});
   if (!layout.ok() || layout->kind(cleave::KvKind::kFull).page_bytes <= 0) __builtin_trap();
   for (const auto& layer : config->layers) {
     cleave::InverseFrequencies(config->rope(layer.kind), layer.head_dim);

@@ -1,18 +1,32 @@
-// golden_check model|media|tokenizer|detokenizer --cases DIR [--tokenizer FILE] [--kernels NAME]
+// golden_check model|media|tokenizer|detokenizer --cases DIR [--tokenizer FILE]
+//              [--kernels NAME] [--isa NAME] [--threads N] [--kv-form compact|plain]
 //
 // Compares Cleave with data of the reference implementation, and prints the largest error of every
 // case and stage beside its bound. DIR is laid out as tests/golden/data is. Exits non-zero on a
-// failure and when there was nothing to compare.
+// failure and when there was nothing to compare; with 77 on a processor without the ISA asked for.
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
 
+#include "engine/worker_flags.h"
 #include "tests/golden/media_check.h"
 #include "tests/golden/model_check.h"
 #include "tests/golden/report.h"
 #include "tests/golden/text_check.h"
 
+namespace {
+
+int CannotRun(const absl::Status& status) {
+  std::printf("not run: %s\n", std::string(status.message()).c_str());
+  return absl::IsFailedPrecondition(status) ? 77 : 1;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using cleave::golden::Report;
-  std::string cases, tokenizer, kernels = "reference";
+  std::string cases, tokenizer;
+  cleave::golden::ModelCheckOptions model_options;
   bool quiet = false;
   CLI::App app("Compares Cleave with data of the reference implementation.");
   app.require_subcommand(1);
@@ -23,7 +37,8 @@ int main(int argc, char** argv) {
     return sub;
   };
   CLI::App* model = command("model", "Every stage of the model, and greedy continuations");
-  model->add_option("--kernels", kernels, "Kernel backend: reference")->capture_default_str();
+  cleave::AddKernelFlags(*model, model_options.kernels);
+  cleave::AddKvFormFlag(*model, model_options.kv_form);
   CLI::App* media = command("media", "Decoding and scaling of pictures, sounds");
   const auto text_command = [&](const char* name, const char* help) {
     CLI::App* sub = command(name, help);
@@ -37,9 +52,11 @@ int main(int argc, char** argv) {
 
   Report report(quiet);
   if (model->parsed()) {
-    const cleave::golden::ModelCheckOptions options{.cases_dir = cases, .kernels = kernels};
-    cleave::golden::CheckModel(options, report);
-    cleave::golden::CheckOperations(options, report);
+    model_options.cases_dir = cases;
+    const absl::Status present = cleave::golden::CheckBackend(model_options);
+    if (!present.ok()) return CannotRun(present);
+    cleave::golden::CheckModel(model_options, report);
+    cleave::golden::CheckOperations(model_options, report);
   } else if (media->parsed()) {
     cleave::golden::CheckMedia(cases, report);
   } else if (tokenizer_command->parsed()) {

@@ -264,7 +264,7 @@ absl::Status RunCase(const ModelCheckOptions& options, const std::string& name,
                        options.cases_dir + "/checkpoints/" + checkpoint,
                        {.kernels = options.kernels,
                         .activations = dtype,
-                        .kv_dtype = dtype,
+                        .kv = {.page_tokens = 8, .dtype = dtype, .form = options.kv_form},
                         .positions_max = static_cast<int64_t>(Ints(*ids).size()) + kGreedyTokens}));
   ModelCase(name, dtype == DType::kBFloat16, std::move(tensors), std::move(inputs), *runner, report)
       .Run();
@@ -287,6 +287,11 @@ absl::Status RunCases(const ModelCheckOptions& options, Report& report) {
 }
 
 }  // namespace
+
+absl::Status CheckBackend(const ModelCheckOptions& options) {
+  const std::unique_ptr<Device> device = CreateHostDevice();
+  return CreateKernels(*device, options.kernels).status();
+}
 
 void CheckModel(const ModelCheckOptions& options, Report& report) {
   const absl::Status status = RunCases(options, report);

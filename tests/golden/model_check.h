@@ -3,14 +3,21 @@
 
 #include <string>
 
+#include "absl/status/status.h"
+#include "kernels/kernels.h"
+#include "model/kv_layout.h"
 #include "tests/golden/report.h"
 
 namespace cleave::golden {
 
 struct ModelCheckOptions {
   std::string cases_dir;  // holds checkpoints/, cases/ and, optionally, ops.safetensors
-  std::string kernels = "reference";
+  KernelOptions kernels;
+  KvForm kv_form = KvForm::kCompact;
 };
+
+// FAILED_PRECONDITION when this processor does not have the ISA asked for.
+absl::Status CheckBackend(const ModelCheckOptions& options);
 
 // Compares every case of cases/index.json with the golden tensors beside it: media embeddings, the
 // merged embeddings, each layer fed with the golden output of the one before, the whole network, K

@@ -20,11 +20,11 @@ constexpr double kAngleBound = 2e-6;  // absolute, for sines and cosines
 
 class Operations {
  public:
-  Operations(const SafetensorsFile& file, Report& report)
+  Operations(const SafetensorsFile& file, const KernelOptions& options, Report& report)
       : file_(file),
         report_(report),
         device_(CreateHostDevice()),
-        kernels_(CreateReferenceKernels(*device_)) {}
+        kernels_(*CreateKernels(*device_, options)) {}
 
   void Run() {
     for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
@@ -208,7 +208,7 @@ void CheckOperations(const ModelCheckOptions& options, Report& report) {
     report.Exact("read", false, file.status().ToString());
     return;
   }
-  Operations(*file, report).Run();
+  Operations(*file, options.kernels, report).Run();
 }
 
 }  // namespace cleave::golden

@@ -1,178 +1,206 @@
-// What kernels.h promises, on the reference backend: bits that do not depend on company, and masked
-// memory that never reaches a result.
+// What kernels.h promises of linear layers and rows, on every backend and ISA of this machine: the
+// results of the reference backend, and bits that do not depend on company or threads.
 #include "kernels/kernels.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
-#include <cstring>
-#include <random>
-#include <vector>
+#include <numeric>
+
+#include "tests/kernels/kernels_fixture.h"
 
 namespace cleave {
 namespace {
 
-constexpr int kHeads = 4, kKvHeads = 2, kDim = 8, kPageTokens = 8, kPages = 16, kWindow = 12;
+using testing::AllBackends;
+using KernelsTest = testing::KernelsFixture;
 
-class KernelsTest : public ::testing::Test {
- protected:
-  KernelsTest() : device_(CreateHostDevice()), kernels_(CreateReferenceKernels(*device_)) {}
+INSTANTIATE_TEST_SUITE_P(Backends, KernelsTest, ::testing::ValuesIn(AllBackends()),
+                         ::testing::PrintToStringParamName());
 
-  TensorView Random(int64_t rows, int64_t cols, uint64_t seed) {
-    buffers_.push_back(*device_->Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
-    std::mt19937_64 random(seed);
-    std::normal_distribution<float> normal;
-    auto* values = static_cast<float*>(buffers_.back().data());
-    for (int64_t i = 0; i < rows * cols; ++i) values[i] = normal(random);
-    return buffers_.back().View(DType::kFloat32, rows, cols);
-  }
-  TensorView Zeros(int64_t rows, int64_t cols) {
-    buffers_.push_back(*device_->Allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
-    return buffers_.back().View(DType::kFloat32, rows, cols);
-  }
-  static std::vector<float> Values(const TensorView& view) {
-    std::vector<float> out;
-    for (int64_t r = 0; r < view.rows; ++r) {
-      const auto* row = static_cast<const float*>(view.data) + r * view.row_stride;
-      out.insert(out.end(), row, row + view.cols);
-    }
-    return out;
-  }
-
-  // A pool full of NaN.
-  KvLayerView Pool(KvKind kind) {
-    const int64_t page_bytes = int64_t{2} * kKvHeads * kPageTokens * kDim * 4;
-    buffers_.push_back(*device_->Allocate(static_cast<size_t>(page_bytes * kPages)));
-    std::memset(buffers_.back().data(), 0xff, buffers_.back().bytes());
-    return {.data = buffers_.back().data(),
-            .device = device_->id(),
-            .dtype = DType::kFloat32,
-            .kind = kind,
-            .page_bytes = page_bytes,
-            .layer_offset = 0,
-            .kv_heads = kKvHeads,
-            .head_dim = kDim,
-            .page_tokens = kPageTokens,
-            .window = kind == KvKind::kSliding ? kWindow : 0};
-  }
-
-  // Consecutive positions of sequences, one range each.
-  struct Range {
-    int64_t first;
-    int64_t count;
-    std::vector<PageId> pages;
-  };
-  std::unique_ptr<BatchPlan> Plan(const std::vector<Range>& ranges) {
-    std::vector<BatchSequence> sequences;
-    std::vector<int64_t> visible_end;
-    for (const Range& range : ranges) {
-      sequences.push_back({.first_row = static_cast<int64_t>(visible_end.size()),
-                           .row_count = range.count,
-                           .first_position = range.first,
-                           .full_pages = range.pages,
-                           .sliding_pages = range.pages});
-      for (int64_t i = 0; i < range.count; ++i) visible_end.push_back(range.first + i + 1);
-    }
-    const std::vector<int32_t> ids(visible_end.size(), 0);
-    const int64_t rows = static_cast<int64_t>(ids.size());
-    auto plan = *kernels_->CreatePlan({.rows = rows, .outputs = 0, .sequences = 8, .pages = 64});
-    kernels_->Fill({.token_ids = ids, .sliding_visible_end = visible_end, .sequences = sequences},
-                   *plan);
-    return plan;
-  }
-
-  std::unique_ptr<Device> device_;
-  std::unique_ptr<Kernels> kernels_;
-  std::vector<Buffer> buffers_;
+struct LinearShape {
+  int64_t rows, inputs, outputs;
 };
+// Odd sizes, parts of panels, groups, tiles and sums, and more rows than are packed at a time.
+constexpr LinearShape kLinearShapes[] = {{1, 1, 1},      {1, 64, 64},   {3, 37, 21},
+                                         {7, 513, 80},   {13, 640, 65}, {6, 2305, 130},
+                                         {245, 300, 96}, {2, 96, 1000}};
 
-TEST_F(KernelsTest, ALinearRowDoesNotDependOnItsNeighbours) {
-  const TensorView x = Random(9, 37, 1);
-  const TensorView w = Random(21, 37, 2);
-  const auto weight = *kernels_->LoadLinear(
-      {.data = w.data, .dtype = DType::kFloat32, .rows = w.rows, .cols = w.cols});
-  const TensorView together = Zeros(9, 21), alone = Zeros(9, 21);
-  kernels_->Linear(x, *weight, {}, together);
-  for (int64_t r = 0; r < 9; ++r) kernels_->Linear(x.Rows(r, 1), *weight, {}, alone.Rows(r, 1));
-  EXPECT_EQ(Values(together), Values(alone));
-}
-
-// Any cut into chunks, alone or beside a stranger, gives the same bits; and pages full of NaN
-// around the sequence show whoever reads what is masked.
-TEST_F(KernelsTest, AttentionDoesNotDependOnChunksOrCompany) {
-  constexpr int64_t kPositions = 29;
-  const std::vector<PageId> mine{PageId{3}, PageId{9}, PageId{1}, PageId{6}};
-  const std::vector<PageId> other{PageId{0}, PageId{15}, PageId{4}, PageId{8}};
-  const TensorView q = Random(kPositions, kHeads * kDim, 3);
-  const TensorView k = Random(kPositions, kKvHeads * kDim, 4);
-  const TensorView v = Random(kPositions, kKvHeads * kDim, 5);
-  for (const KvKind kind : {KvKind::kSliding, KvKind::kFull}) {
-    const KvLayerView whole_pool = Pool(kind);
-    const TensorView whole = Zeros(kPositions, kHeads * kDim);
-    const auto plan = Plan({{0, kPositions, mine}});
-    kernels_->StoreKv(*plan, k, v, whole_pool);
-    kernels_->Attention(*plan, q, whole_pool, whole);
-    for (const float value : Values(whole)) ASSERT_FALSE(std::isnan(value));
-    for (const int64_t chunk : {1, 3, 8, 13}) {
-      const KvLayerView pool = Pool(kind);
-      const TensorView cut = Zeros(kPositions, kHeads * kDim);
-      for (int64_t begin = 0; begin < kPositions; begin += chunk) {
-        const int64_t count = std::min(chunk, kPositions - begin);
-        // The stranger's rows come first, so that ours are not at row 0.
-        const auto step = Plan({{0, 2, other}, {begin, count, mine}});
-        const TensorView q_step = Random(2 + count, kHeads * kDim, 6);
-        const TensorView k_step = Random(2 + count, kKvHeads * kDim, 7);
-        const TensorView v_step = Random(2 + count, kKvHeads * kDim, 8);
-        const TensorView out = Zeros(2 + count, kHeads * kDim);
-        kernels_->Convert(q.Rows(begin, count), q_step.Rows(2, count));
-        kernels_->Convert(k.Rows(begin, count), k_step.Rows(2, count));
-        kernels_->Convert(v.Rows(begin, count), v_step.Rows(2, count));
-        kernels_->StoreKv(*step, k_step, v_step, pool);
-        kernels_->Attention(*step, q_step, pool, out);
-        kernels_->Convert(out.Rows(2, count), cut.Rows(begin, count));
+TEST_P(KernelsTest, LinearIsTheReferencesForEveryDType) {
+  for (const DType activations : {DType::kFloat32, DType::kBFloat16}) {
+    for (const DType weights : {DType::kFloat32, DType::kBFloat16}) {
+      for (const LinearShape& shape : kLinearShapes) {
+        const TensorView x = Random(shape.rows, shape.inputs, 1, activations);
+        const TensorView w = Random(shape.outputs, shape.inputs, 2, weights);
+        const TensorView bias = Random(1, shape.outputs, 3);
+        const HostMatrix source{w.data, weights, shape.outputs, shape.inputs};
+        const TensorView found = Zeros(shape.rows, shape.outputs, activations);
+        const TensorView expected = Zeros(shape.rows, shape.outputs, activations);
+        kernels_->Linear(x, **kernels_->LoadLinear(source), bias, found);
+        reference_->Linear(x, **reference_->LoadLinear(source), bias, expected);
+        EXPECT_LT(Error(found, expected), Bound(activations))
+            << shape.rows << " " << shape.inputs << " " << shape.outputs;
       }
-      EXPECT_EQ(Values(whole), Values(cut)) << "chunk " << chunk;
     }
   }
 }
 
-TEST_F(KernelsTest, ASlidingQuerySeesExactlyItsWindow) {
-  constexpr int64_t kPositions = 25;
-  const std::vector<PageId> pages{PageId{0}, PageId{1}, PageId{2}, PageId{3}};
-  const KvLayerView pool = Pool(KvKind::kSliding);
-  const TensorView q = Zeros(kPositions, kHeads * kDim);  // equal scores: the mean of what is seen
-  const TensorView k = Random(kPositions, kKvHeads * kDim, 1);
-  const TensorView v = Zeros(kPositions, kKvHeads * kDim);
-  for (int64_t r = 0; r < kPositions; ++r) {
-    auto* row = static_cast<float*>(v.Rows(r, 1).data);
-    for (int64_t c = 0; c < v.cols; ++c) row[c] = static_cast<float>(r);
-  }
-  const TensorView out = Zeros(kPositions, kHeads * kDim);
-  const auto plan = Plan({{0, kPositions, pages}});
-  kernels_->StoreKv(*plan, k, v, pool);
-  kernels_->Attention(*plan, q, pool, out);
-  for (int64_t r = 0; r < kPositions; ++r) {
-    const int64_t oldest = std::max<int64_t>(0, r - kWindow + 1);
-    EXPECT_FLOAT_EQ(static_cast<const float*>(out.Rows(r, 1).data)[0],
-                    static_cast<float>(oldest + r) / 2)
-        << r;
+TEST_P(KernelsTest, ALinearRowDoesNotDependOnItsNeighboursOrThreads) {
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    for (const LinearShape& shape : kLinearShapes) {
+      const TensorView x = Random(shape.rows, shape.inputs, 1, dtype);
+      const TensorView w = Random(shape.outputs, shape.inputs, 2, DType::kBFloat16);
+      const HostMatrix source{w.data, DType::kBFloat16, shape.outputs, shape.inputs};
+      const auto weight = *kernels_->LoadLinear(source);
+      const TensorView together = Zeros(shape.rows, shape.outputs);
+      kernels_->Linear(x, *weight, {}, together);
+      for (const int64_t step : {1, 2, 3, 4, 5, 6, 7, 8}) {
+        const TensorView cut = Zeros(shape.rows, shape.outputs);
+        for (int64_t r = 0; r < shape.rows; r += step) {
+          const int64_t count = std::min(step, shape.rows - r);
+          kernels_->Linear(x.Rows(r, count), *weight, {}, cut.Rows(r, count));
+        }
+        ASSERT_EQ(Values(together), Values(cut)) << step << " rows at a time";
+      }
+      const auto other = Create(3);
+      const TensorView threads = Zeros(shape.rows, shape.outputs);
+      other->Linear(x, **other->LoadLinear(source), {}, threads);
+      ASSERT_EQ(Values(together), Values(threads));
+    }
   }
 }
 
-TEST_F(KernelsTest, ClearedSlotsAreZeroAndTheOthersStay) {
-  const KvLayerView pool = Pool(KvKind::kFull);
-  const auto plan = Plan({{0, 5, {PageId{2}}}});
-  const TensorView k = Random(5, kKvHeads * kDim, 1), v = Random(5, kKvHeads * kDim, 2);
-  kernels_->StoreKv(*plan, k, v, pool);
-  kernels_->ClearKvSlots(pool, PageId{2}, 5);
-  const auto* page = static_cast<const float*>(pool.data) + 2 * pool.page_bytes / 4;
-  for (int64_t plane = 0; plane < 2 * kKvHeads; ++plane) {
-    for (int64_t slot = 0; slot < kPageTokens; ++slot) {
-      const float value = page[(plane * kPageTokens + slot) * kDim];
-      EXPECT_EQ(value == 0.0f, slot >= 5) << plane << " " << slot;
-      EXPECT_FALSE(std::isnan(value));
+TEST_P(KernelsTest, RowOperationsAreTheReferences) {
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    for (const int64_t cols : {1, 7, 8, 31, 96, 257, 3840}) {
+      const TensorView x = Random(5, cols, 1, dtype), y = Random(5, cols, 2, dtype);
+      const TensorView weight = Random(1, cols, 3), bias = Random(1, cols, 4);
+      const auto compare = [&](const char* name, auto operation) {
+        const TensorView found = Zeros(5, cols, dtype), expected = Zeros(5, cols, dtype);
+        operation(*kernels_, found);
+        operation(*reference_, expected);
+        EXPECT_LE(Error(found, expected), dtype == DType::kFloat32 ? 1e-6 : 0.008)
+            << name << ", " << cols << " " << DTypeName(dtype);
+      };
+      compare("RmsNorm", [&](Kernels& k, TensorView out) { k.RmsNorm(x, weight, 1e-6f, out); });
+      compare("RmsNorm plain", [&](Kernels& k, TensorView out) { k.RmsNorm(x, {}, 1e-6f, out); });
+      compare("LayerNorm",
+              [&](Kernels& k, TensorView out) { k.LayerNorm(x, weight, bias, 1e-5f, out); });
+      compare("GeluMultiply", [&](Kernels& k, TensorView out) { k.GeluMultiply(x, y, out); });
+      compare("Add", [&](Kernels& k, TensorView out) { k.Add(x, y, out); });
+      compare("Scale", [&](Kernels& k, TensorView out) { k.Scale(x, 0.37f, out); });
+      compare("Convert",
+              [&](Kernels& k, TensorView out) { k.Convert(weight.Rows(0, 1), out.Rows(2, 1)); });
+      compare("Softcap", [&](Kernels& k, TensorView out) {
+        k.Scale(x, 20.0f, out);
+        k.Softcap(out, 30.0f);
+      });
     }
   }
+}
+
+// Nothing else can be told from NaN: a poisoned page that was read must show.
+TEST_P(KernelsTest, NotANumberStaysOne) {
+  const TensorView x = Zeros(1, 40);
+  static_cast<float*>(x.data)[17] = NAN;
+  const TensorView out = Zeros(1, 40);
+  kernels_->GeluMultiply(x, Random(1, 40, 1), out);
+  EXPECT_TRUE(std::isnan(At(out, 0, 17)));
+  EXPECT_FALSE(std::isnan(At(out, 0, 16)));
+  kernels_->Softcap(x, 30.0f);
+  EXPECT_TRUE(std::isnan(At(x, 0, 17)));
+  const TensorView narrow = Zeros(1, 40, DType::kBFloat16);
+  kernels_->Convert(x, narrow);
+  EXPECT_TRUE(std::isnan(At(narrow, 0, 17)));
+}
+
+TEST_P(KernelsTest, EveryBFloat16RoundsAsTheReferenceDoes) {
+  // Ties, and both neighbours of each.
+  std::vector<float> values;
+  for (uint32_t upper = 0; upper < 0x7f80; upper += 37) {
+    for (const uint32_t lower : {0u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
+      values.push_back(std::bit_cast<float>(upper << 16 | lower));
+      values.push_back(-values.back());
+    }
+  }
+  const int64_t count = static_cast<int64_t>(values.size());
+  const TensorView x{values.data(), DType::kFloat32, device_->id(), 1, count, count};
+  const TensorView found = Zeros(1, count, DType::kBFloat16);
+  const TensorView expected = Zeros(1, count, DType::kBFloat16);
+  kernels_->Convert(x, found);
+  reference_->Convert(x, expected);
+  EXPECT_EQ(Values(found), Values(expected));
+}
+
+TEST_P(KernelsTest, TokensAndPositionsAreTheReferences) {
+  const TensorView table = Random(70, 31, 1, DType::kBFloat16);
+  const HostMatrix source{table.data, DType::kBFloat16, 70, 31};
+  const std::vector<int32_t> ids{0, 69, 17, 17, 16};
+  const std::vector<int64_t> ends{1, 2, 3, 4, 5};
+  const std::vector<int32_t> outputs{1, 4};
+  const BatchSequence sequence{.row_count = 5, .first_position = 262139};
+  const auto run = [&](Kernels& kernels, const TensorView& rows, const TensorView& gathered) {
+    const auto plan = *kernels.CreatePlan({.rows = 5, .outputs = 2, .sequences = 1, .pages = 0});
+    kernels.Fill({.token_ids = ids,
+                  .sliding_visible_end = ends,
+                  .output_rows = outputs,
+                  .sequences = absl::MakeConstSpan(&sequence, 1)},
+                 *plan);
+    kernels.EmbedTokens(*plan, **kernels.LoadLinear(source), 9.8125f, rows);
+    kernels.GatherOutputs(*plan, rows, gathered);
+  };
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    const TensorView found = Zeros(5, 31, dtype), expected = Zeros(5, 31, dtype);
+    const TensorView found_outputs = Zeros(2, 31, dtype), expected_outputs = Zeros(2, 31, dtype);
+    run(*kernels_, found, found_outputs);
+    run(*reference_, expected, expected_outputs);
+    EXPECT_EQ(Values(found), Values(expected));
+    EXPECT_EQ(Values(found_outputs), Values(expected_outputs));
+  }
+}
+
+TEST_P(KernelsTest, RotationsAreTheReferencesAtLongPositions) {
+  const std::vector<int32_t> ids(4, 0);
+  const std::vector<int64_t> ends(4, 0);
+  const BatchSequence sequence{.row_count = 4, .first_position = 262139};
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    for (const int64_t half : {4, 16, 20}) {
+      // Two tables, as a model has, each used twice.
+      const TensorView first = Random(1, half, 1), second = Random(1, half, 2);
+      const TensorView x = Random(4, 2 * half * 3, 3, dtype);
+      const auto run = [&](Kernels& kernels) {
+        const auto plan = *kernels.CreatePlan({.rows = 4, .outputs = 0, .sequences = 1});
+        kernels.Fill({.token_ids = ids,
+                      .sliding_visible_end = ends,
+                      .sequences = absl::MakeConstSpan(&sequence, 1)},
+                     *plan);
+        const TensorView rotated = Copy(x);
+        for (const TensorView& table : {first, second, first, second}) {
+          kernels.Rope(*plan, table, rotated);
+        }
+        return rotated;
+      };
+      EXPECT_EQ(Values(run(*kernels_)), Values(run(*reference_))) << half;
+    }
+  }
+}
+
+TEST_P(KernelsTest, TilePositionsAreTheReferences) {
+  const TensorView table = Random(9, 2 * 21, 1);
+  const TensorView xy = Zeros(5, 2, DType::kInt32);
+  std::iota(static_cast<int32_t*>(xy.data), static_cast<int32_t*>(xy.data) + 9, 0);
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    const TensorView x = Random(5, 21, 2, dtype);
+    const TensorView found = Zeros(5, 21, dtype), expected = Zeros(5, 21, dtype);
+    kernels_->AddPositions(x, table, xy, found);
+    reference_->AddPositions(x, table, xy, expected);
+    EXPECT_EQ(Values(found), Values(expected));
+  }
+}
+
+TEST(CpuKernels, AnUnknownIsaIsRefusedByName) {
+  const auto device = CreateHostDevice();
+  const absl::Status status = CreateKernels(*device, {.isa = "avx9000"}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("avx512bf16"), absl::string_view::npos) << status;
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ TEST(MediaEmbedderTest, APictureBeyondTheTableIsATypedError) {
   ASSERT_OK_AND_ASSIGN(const ModelConfig config,
                        ModelConfig::Load(CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny"));
   const std::unique_ptr<Device> device = CreateHostDevice();
-  const std::unique_ptr<Kernels> kernels = CreateReferenceKernels(*device);
+  const std::unique_ptr<Kernels> kernels = *CreateKernels(*device, {.backend = "reference"});
   const ModelWeights weights;  // not looked at
   MediaEmbedder embedder(config, weights, *kernels, DType::kFloat32);
   const std::vector<uint8_t> tiles(size_t{1121} * 6912);

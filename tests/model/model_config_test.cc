@@ -96,41 +96,51 @@ TEST(ModelConfigTest, AWrongFolderIsNotFound) {
 
 TEST(KvLayoutTest, SizesOfAPage) {
   ASSERT_OK_AND_ASSIGN(const ModelConfig config, ModelConfig::Load(kFolder));
-  ASSERT_OK_AND_ASSIGN(const KvLayout layout, KvLayout::Create(config, 16, DType::kBFloat16));
+  ASSERT_OK_AND_ASSIGN(const KvLayout layout, KvLayout::Create(config, {.page_tokens = 16}));
   // K and V, heads, tokens, head_dim, two bytes.
   EXPECT_EQ(layout.kind(KvKind::kSliding).layer_bytes, 2 * 2 * 16 * 16 * 2);
-  EXPECT_EQ(layout.kind(KvKind::kFull).layer_bytes, 2 * 1 * 16 * 32 * 2);
+  // V, and the quarter of K that rotates.
+  EXPECT_EQ(layout.kind(KvKind::kFull).layer_bytes, 1 * 16 * (32 + 8) * 2);
+  ASSERT_OK_AND_ASSIGN(const KvLayout plain,
+                       KvLayout::Create(config, {.page_tokens = 16, .form = KvForm::kPlain}));
+  EXPECT_EQ(plain.kind(KvKind::kFull).layer_bytes, 2 * 1 * 16 * 32 * 2);
   EXPECT_EQ(layout.kind(KvKind::kSliding).page_bytes,
             5 * layout.kind(KvKind::kSliding).layer_bytes);
   EXPECT_EQ(layout.index_in_kind(4), 4);
   EXPECT_EQ(layout.index_in_kind(5), 0);
 }
 
-// A sliding page of the 12B is 20 MiB, a full one 1 MiB in the plain form.
+// A sliding page of the 12B is 20 MiB, a full one 1 MiB in the plain form and 640 KiB in the
+// compact.
 TEST(KvLayoutTest, SizesOfTheReleasedModel) {
   ModelConfig config{};
   config.sliding_window = 1024;
+  config.full_rope.rotary_fraction = 0.25;
   for (int i = 0; i < 48; ++i) {
     config.layers.push_back(i % 6 == 5 ? LayerConfig{KvKind::kFull, 1, 512}
                                        : LayerConfig{KvKind::kSliding, 8, 256});
   }
-  ASSERT_OK_AND_ASSIGN(const KvLayout layout, KvLayout::Create(config, 64, DType::kBFloat16));
-  EXPECT_EQ(layout.kind(KvKind::kSliding).page_bytes, 20 << 20);
-  EXPECT_EQ(layout.kind(KvKind::kFull).page_bytes, 1 << 20);
-  // 10,000 tokens: 157 full pages, and the sliding pages of positions 8977 to 9999.
-  EXPECT_EQ(MakeTransferPlan(layout.shape(), 10'000).total_bytes,
-            int64_t{157} * (1 << 20) + int64_t{17} * (20 << 20));
+  for (const KvForm form : {KvForm::kPlain, KvForm::kCompact}) {
+    ASSERT_OK_AND_ASSIGN(const KvLayout layout, KvLayout::Create(config, {.form = form}));
+    const int64_t full_page = form == KvForm::kPlain ? 1 << 20 : 640 << 10;
+    EXPECT_EQ(layout.kind(KvKind::kSliding).page_bytes, 20 << 20);
+    EXPECT_EQ(layout.kind(KvKind::kFull).page_bytes, full_page);
+    // 10,000 tokens: 157 full pages, and the sliding pages of positions 8977 to 9999.
+    EXPECT_EQ(MakeTransferPlan(layout.shape(), 10'000).total_bytes,
+              157 * full_page + int64_t{17} * (20 << 20));
+  }
 }
 
 TEST(KvLayoutTest, AnythingThatMattersIsInTheDescription) {
   ASSERT_OK_AND_ASSIGN(const ModelConfig config, ModelConfig::Load(kFolder));
-  const auto describe = [&](int page_tokens, DType dtype) {
-    return KvLayout::Create(config, page_tokens, dtype)->description();
+  const auto describe = [&](int page_tokens, DType dtype, KvForm form = KvForm::kCompact) {
+    return KvLayout::Create(config, {page_tokens, dtype, form})->description();
   };
   EXPECT_EQ(describe(16, DType::kBFloat16), describe(16, DType::kBFloat16));
   EXPECT_NE(describe(16, DType::kBFloat16), describe(32, DType::kBFloat16));
   EXPECT_NE(describe(16, DType::kBFloat16), describe(16, DType::kFloat32));
-  EXPECT_FALSE(KvLayout::Create(config, 24, DType::kBFloat16).ok());
+  EXPECT_NE(describe(16, DType::kBFloat16), describe(16, DType::kBFloat16, KvForm::kPlain));
+  EXPECT_FALSE(KvLayout::Create(config, {.page_tokens = 24}).ok());
 }
 
 }  // namespace

@@ -14,18 +14,15 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Load(const std::string
   std::unique_ptr<ModelRunner> runner(new ModelRunner);
   runner->options_ = options;
   runner->device_ = CreateHostDevice();
-  if (options.kernels != "reference") {
-    return absl::InvalidArgumentError(absl::StrCat("no kernels named ", options.kernels));
-  }
-  runner->kernels_ = CreateReferenceKernels(*runner->device_);
+  ASSIGN_OR_RETURN(runner->kernels_, CreateKernels(*runner->device_, options.kernels));
   Kernels& kernels = *runner->kernels_;
   ASSIGN_OR_RETURN(runner->config_, ModelConfig::Load(folder));
   const ModelConfig& config = runner->config_;
   ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(folder));
   ASSIGN_OR_RETURN(runner->weights_, ModelWeights::Load(checkpoint, config, kernels));
-  ASSIGN_OR_RETURN(const KvLayout layout,
-                   KvLayout::Create(config, options.page_tokens, options.kv_dtype));
-  const int64_t pages = (options.positions_max + options.page_tokens - 1) / options.page_tokens;
+  ASSIGN_OR_RETURN(const KvLayout layout, KvLayout::Create(config, options.kv));
+  const int64_t pages =
+      (options.positions_max + options.kv.page_tokens - 1) / options.kv.page_tokens;
   ASSIGN_OR_RETURN(KvMemory kv, KvMemory::Create(layout, {pages, pages}, *runner->device_));
   runner->kv_ = std::make_unique<KvMemory>(std::move(kv));
   ASSIGN_OR_RETURN(runner->transformer_,
@@ -131,21 +128,32 @@ void ModelRunner::Put(absl::Span<const float> values, TensorView view) {
 }
 
 std::vector<float> ModelRunner::FetchKv(int layer, bool value, int64_t first, int64_t end) {
-  const KvKind kind = config_.layers[static_cast<size_t>(layer)].kind;
-  const KvLayout& layout = kv_->layout();
-  const KvLayout::Kind& shape = layout.kind(kind);
+  const KvLayerView view =
+      kv_->LayerView(layer, config_, weights_.layers[static_cast<size_t>(layer)]);
   std::vector<float> out;
-  for (int head = 0; head < shape.kv_heads; ++head) {
+  for (int head = 0; head < view.kv_heads; ++head) {
     for (int64_t position = first; position < end; ++position) {
-      const PageId page = pages_[static_cast<size_t>(position / layout.page_tokens())];
-      const void* bytes = kv_->LayerBytes(kind, page, layout.index_in_kind(layer));
-      const int64_t slot = position % layout.page_tokens();
-      const int64_t plane = (value ? shape.kv_heads : 0) + head;
-      const int64_t at = (plane * layout.page_tokens() + slot) * shape.head_dim;
-      for (int64_t i = at; i < at + shape.head_dim; ++i) {
-        out.push_back(layout.dtype() == DType::kBFloat16
-                          ? ToFloat(static_cast<const BFloat16*>(bytes)[i])
-                          : static_cast<const float*>(bytes)[i]);
+      const PageId page = pages_[static_cast<size_t>(position / view.page_tokens)];
+      const char* bytes = static_cast<const char*>(view.data) +
+                          static_cast<int64_t>(page) * view.page_bytes + view.layer_offset;
+      const auto element = [&](int64_t i) {
+        return view.dtype == DType::kBFloat16 ? ToFloat(reinterpret_cast<const BFloat16*>(bytes)[i])
+                                              : reinterpret_cast<const float*>(bytes)[i];
+      };
+      const int64_t slot = int64_t{head} * view.page_tokens + position % view.page_tokens;
+      const int half = view.head_dim / 2, rotated = view.rotated_dims / 2;
+      for (int i = 0; i < view.head_dim; ++i) {
+        const int64_t of_value = view.value_begin() + slot * view.head_dim + i;
+        const int64_t of_key = view.key_begin() + slot * view.key_dims();
+        if (value) {
+          out.push_back(element(of_value));
+        } else if (!view.compact()) {
+          out.push_back(element(of_key + i));
+        } else if (i % half < rotated) {
+          out.push_back(element(of_key + i % half + (i < half ? 0 : rotated)));
+        } else {  // V stands in for it
+          out.push_back(element(of_value) * static_cast<const float*>(view.key_scale.data)[i]);
+        }
       }
     }
   }

@@ -23,10 +23,9 @@ struct HostRows {
 };
 
 struct RunnerOptions {
-  std::string kernels = "reference";
+  KernelOptions kernels;
   DType activations = DType::kFloat32;
-  DType kv_dtype = DType::kFloat32;
-  int page_tokens = 8;
+  KvLayoutOptions kv{.page_tokens = 8, .dtype = DType::kFloat32, .form = KvForm::kCompact};
   int64_t positions_max = 256;
 };
 
