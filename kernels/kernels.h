@@ -48,6 +48,9 @@ class LinearWeight {
   virtual size_t device_bytes() const = 0;
 };
 
+// Widest head that every backend computes.
+inline constexpr int kHeadDimMax = 512;
+
 // Which page table a layer reads.
 enum class KvKind : uint8_t { kSliding, kFull };
 

@@ -7,20 +7,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "kernels/kernels.h"
+#include "model/text_config.h"
 
 namespace cleave {
-
-struct LayerConfig {
-  KvKind kind;
-  int kv_heads;
-  int head_dim;
-};
-
-struct RopeConfig {
-  double theta;
-  double rotary_fraction;  // share of the pairs that rotate: 1, or less on full layers
-};
 
 // Ids with a meaning of their own. The tokenizer has more; these are the ones the model needs.
 struct ModelTokens {
@@ -57,7 +46,7 @@ struct GenerationConfig {
   std::vector<int32_t> suppressed_ids;
 };
 
-struct ModelConfig {
+struct ModelConfig : TextConfig {
   // Reads config.json and generation_config.json of `folder`. Either spelling of the per-layer
   // shapes is taken. NOT_FOUND when a file is missing; INVALID_ARGUMENT, naming file and field, for
   // anything malformed, out of range, or a variant of the architecture that this code does not
@@ -68,26 +57,11 @@ struct ModelConfig {
                                            absl::string_view generation_json,
                                            absl::string_view name);
 
-  int hidden_size;
-  int intermediate_size;
-  int query_heads;
-  int vocabulary_size;
-  int sliding_window;     // keys a query sees on sliding layers, itself included
-  int64_t positions_max;  // longest sequence
-  float rms_epsilon;
   float logit_softcap;
-  std::vector<LayerConfig> layers;
-  RopeConfig sliding_rope;
-  RopeConfig full_rope;
   ModelTokens tokens;
   VisionConfig vision;
   AudioConfig audio;
   GenerationConfig generation;
-
-  int num_layers() const { return static_cast<int>(layers.size()); }
-  const RopeConfig& rope(KvKind kind) const {
-    return kind == KvKind::kFull ? full_rope : sliding_rope;
-  }
 };
 
 }  // namespace cleave

@@ -9,14 +9,11 @@
 #include "absl/status/statusor.h"
 #include "kernels/kernels.h"
 #include "model/kv_memory.h"
+#include "model/layer_runner.h"
 #include "model/model_config.h"
 #include "model/weights.h"
 
 namespace cleave {
-
-// Sees intermediate values, for comparison with the reference. `layer` is -1 outside layers. The
-// values are on the device and valid during the call.
-using StageTap = std::function<void(absl::string_view stage, int layer, TensorView value)>;
 
 struct TransformerOptions {
   DType activations = DType::kFloat32;  // dtype of everything between two operations
@@ -54,17 +51,19 @@ class Transformer {
   TensorView logits() const { return logits_.Rows(0, outputs_); }
   // [outputs, hidden_size]: the hidden state behind the final norm, which the drafter reads.
   TensorView final_hidden() const { return final_hidden_.Rows(0, outputs_); }
-  int64_t activation_bytes() const { return static_cast<int64_t>(memory_.bytes()); }
+  int64_t activation_bytes() const {
+    return static_cast<int64_t>(memory_.bytes()) + layers_->activation_bytes();
+  }
 
-  void set_tap(StageTap tap) { tap_ = std::move(tap); }
+  void set_tap(StageTap tap) {
+    layers_->set_tap(tap);
+    tap_ = std::move(tap);
+  }
 
  private:
   Transformer(const ModelConfig& config, const ModelWeights& weights, Kernels& kernels)
       : config_(config), weights_(weights), kernels_(kernels) {}
   absl::Status AllocateActivations(const TransformerOptions& options);
-  absl::Status ComputeRotaryTables();
-  void RunAttention(int layer, const BatchPlan& plan, const KvMemory& kv);
-  void RunFeedForward(int layer, int64_t rows);
   void Tap(absl::string_view stage, int layer, TensorView value) {
     if (tap_) tap_(stage, layer, value);
   }
@@ -73,18 +72,11 @@ class Transformer {
   const ModelWeights& weights_;
   Kernels& kernels_;
   StageTap tap_;
-  Parameter sliding_frequencies_, full_frequencies_;  // [1, head_dim / 2]
-  Buffer memory_;                                     // all activations
-  TensorView hidden_;                                 // [rows, d]: the residual stream
-  TensorView normed_, branch_;                        // [rows, d]
-  TensorView query_, key_, value_, attended_;         // [rows, heads * head_dim] of the widest kind
-  TensorView gate_, up_;                              // [rows, intermediate]
-  TensorView final_hidden_, logits_;                  // [outputs, ...]
+  std::unique_ptr<LayerRunner> layers_;
+  Buffer memory_;                     // of the activations outside layers
+  TensorView hidden_;                 // [rows, d]: the residual stream
+  TensorView final_hidden_, logits_;  // [outputs, ...]
   int64_t outputs_ = 0;
 };
-
-// 1 / theta^(2i / head_dim) for i in [0, head_dim / 2), zero from the rotary fraction on, all in
-// float as the reference does it: another last bit would show at long positions.
-std::vector<float> InverseFrequencies(const RopeConfig& rope, int head_dim);
 
 }  // namespace cleave

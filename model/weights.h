@@ -31,7 +31,7 @@ class Parameter {
 struct LayerWeights {
   Parameter input_norm, post_attention_norm, pre_feedforward_norm, post_feedforward_norm;  // [1, d]
   std::unique_ptr<LinearWeight> query;   // [query_heads * head_dim, d]
-  std::unique_ptr<LinearWeight> key;     // [kv_heads * head_dim, d]
+  std::unique_ptr<LinearWeight> key;     // [kv_heads * head_dim, d]; null in a drafter
   std::unique_ptr<LinearWeight> value;   // the same; null on full layers: V comes from the raw key
   std::unique_ptr<LinearWeight> output;  // [d, query_heads * head_dim]
   Parameter query_norm, key_norm;        // [1, head_dim], shared by all heads

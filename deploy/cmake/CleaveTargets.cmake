@@ -32,6 +32,13 @@ endif()
 target_compile_options(cleave_options INTERFACE ${sanitize})
 target_link_options(cleave_options INTERFACE ${sanitize})
 
+# What files for one instruction set are compiled with. GCC 12 takes the deliberately undefined
+# vectors in its own AVX-512 header for mistakes.
+set(CLEAVE_ISA_avx2 -O3 -mavx2 -mfma)
+set(CLEAVE_ISA_avx512 ${CLEAVE_ISA_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl
+  -Wno-uninitialized)
+set(CLEAVE_ISA_avx512bf16 ${CLEAVE_ISA_avx512} -mavx512bf16)
+
 function(_cleave_warnings target)
   # Designated initializers leave fields at their defaults on purpose.
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror

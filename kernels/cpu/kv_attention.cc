@@ -8,6 +8,8 @@
 
 namespace cleave::cpu {
 
+static_assert(kHeadDimMax == cleave::kHeadDimMax);
+
 struct CpuKernels::AttentionCall {
   const CpuBatchPlan& plan;
   const TensorView& q;

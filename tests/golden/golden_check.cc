@@ -1,4 +1,4 @@
-// golden_check model|media|tokenizer|detokenizer --cases DIR [--tokenizer FILE]
+// golden_check model|drafter|media|tokenizer|detokenizer --cases DIR [--tokenizer FILE]
 //              [--kernels NAME] [--isa NAME] [--threads N] [--kv-form compact|plain]
 //
 // Compares Cleave with data of the reference implementation, and prints the largest error of every
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "engine/worker_flags.h"
+#include "tests/golden/drafter_check.h"
 #include "tests/golden/media_check.h"
 #include "tests/golden/model_check.h"
 #include "tests/golden/report.h"
@@ -37,8 +38,11 @@ int main(int argc, char** argv) {
     return sub;
   };
   CLI::App* model = command("model", "Every stage of the model, and greedy continuations");
-  cleave::AddKernelFlags(*model, model_options.kernels);
-  cleave::AddKvFormFlag(*model, model_options.kv_form);
+  CLI::App* drafter = command("drafter", "Draft steps, and speculative decodings");
+  for (CLI::App* sub : {model, drafter}) {
+    cleave::AddKernelFlags(*sub, model_options.kernels);
+    cleave::AddKvFormFlag(*sub, model_options.kv_form);
+  }
   CLI::App* media = command("media", "Decoding and scaling of pictures, sounds");
   const auto text_command = [&](const char* name, const char* help) {
     CLI::App* sub = command(name, help);
@@ -51,10 +55,12 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   Report report(quiet);
-  if (model->parsed()) {
-    model_options.cases_dir = cases;
-    const absl::Status present = cleave::golden::CheckBackend(model_options);
-    if (!present.ok()) return CannotRun(present);
+  model_options.cases_dir = cases;
+  const absl::Status present = cleave::golden::CheckBackend(model_options);
+  if (!present.ok()) return CannotRun(present);
+  if (drafter->parsed()) {
+    cleave::golden::CheckDrafter(model_options, report);
+  } else if (model->parsed()) {
     cleave::golden::CheckModel(model_options, report);
     cleave::golden::CheckOperations(model_options, report);
   } else if (media->parsed()) {

@@ -12,6 +12,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "runtime/base/status.h"
+#include "tests/golden/case_media.h"
 #include "tests/golden/tensor_compare.h"
 #include "tests/support/model_runner.h"
 
@@ -84,21 +85,6 @@ class ModelCase {
   std::vector<RunnerMedia> media_;
 };
 
-// Soft tokens of one kind that follow each other are one picture or sound.
-std::vector<std::pair<int64_t, int64_t>> SoftRuns(const std::vector<int32_t>& types, bool audio) {
-  std::vector<std::pair<int64_t, int64_t>> runs;
-  for (size_t i = 0; i < types.size(); ++i) {
-    if (types[i] == 0 || (types[i] == 3) != audio) continue;
-    const int64_t position = static_cast<int64_t>(i);
-    if (!runs.empty() && runs.back().first + runs.back().second == position) {
-      ++runs.back().second;
-    } else {
-      runs.emplace_back(position, 1);
-    }
-  }
-  return runs;
-}
-
 void ModelCase::CheckMedia() {
   std::map<std::string, std::vector<float>> stages;
   runner_.embedder().set_tap([&](absl::string_view stage, int, TensorView value) {
@@ -106,40 +92,7 @@ void ModelCase::CheckMedia() {
     auto& all = stages[std::string(stage)];
     all.insert(all.end(), rows.values.begin(), rows.values.end());
   });
-  const std::vector<int32_t> types = Ints(*inputs_.Find("mm_token_type_ids"));
-  if (const StoredTensor* tiles = inputs_.Find("tiles")) {
-    const std::vector<int32_t> counts = Ints(*inputs_.Find("tiles_per_picture"));
-    const std::vector<int32_t> positions = Ints(*inputs_.Find("tile_positions"));
-    const size_t tile_bytes = static_cast<size_t>(runner_.config().vision.tile_values());
-    const auto runs = SoftRuns(types, false);
-    CHECK(runs.size() == counts.size());
-    size_t first = 0;
-    for (size_t i = 0; i < counts.size(); ++i) {
-      const size_t count = static_cast<size_t>(counts[i]);
-      const int columns = positions[2 * (first + count - 1)] + 1;
-      const int rows = positions[2 * (first + count - 1) + 1] + 1;
-      auto soft = runner_.embedder().EmbedImage(
-          tiles->bytes.subspan(first * tile_bytes, count * tile_bytes), rows, columns);
-      CHECK(soft.ok() && runs[i].second == soft->tokens());
-      media_.push_back({runs[i].first, true, *std::move(soft)});
-      first += count;
-    }
-  }
-  if (const StoredTensor* frames = inputs_.Find("audio_frames")) {
-    const std::vector<int32_t> counts = Ints(*inputs_.Find("frames_per_audio"));
-    const std::vector<float> samples = Floats(*frames);
-    const size_t frame = static_cast<size_t>(runner_.config().audio.samples_per_token);
-    const auto runs = SoftRuns(types, true);
-    size_t first = 0;
-    for (size_t i = 0; i < counts.size(); ++i) {
-      const size_t count = static_cast<size_t>(counts[i]);
-      auto soft = runner_.embedder().EmbedAudio(
-          absl::MakeConstSpan(samples).subspan(first * frame, count * frame));
-      CHECK(soft.ok() && runs[i].second == soft->tokens());
-      media_.push_back({runs[i].first, false, *std::move(soft)});
-      first += count;
-    }
-  }
+  media_ = EmbedCaseMedia(inputs_, runner_);
   runner_.embedder().set_tap(nullptr);
   for (const auto& [stage, values] : stages) Compare(stage, values, bounds_.media);
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "model/mtp_drafter.h"
 #include "runtime/base/bfloat16.h"
 #include "runtime/base/status.h"
 
@@ -83,6 +83,27 @@ const BatchPlan& ModelRunner::Prepare(absl::Span<const int32_t> token_ids,
                   .sequences = absl::MakeConstSpan(&sequence, 1)},
                  *plan_);
   return *plan_;
+}
+
+const BatchPlan& ModelRunner::PrepareDraft(int32_t newest_token) {
+  const int64_t visible_end = positions_;
+  const BatchSequence sequence{.first_row = 0,
+                               .row_count = 1,
+                               .first_position = positions_ + kDraftPositionBehindVerified,
+                               .full_pages = pages_,
+                               .sliding_pages = pages_,
+                               .sliding_begin = 0};
+  kernels_->Fill({.token_ids = absl::MakeConstSpan(&newest_token, 1),
+                  .sliding_visible_end = absl::MakeConstSpan(&visible_end, 1),
+                  .full_visible_end = absl::MakeConstSpan(&visible_end, 1),
+                  .sequences = absl::MakeConstSpan(&sequence, 1)},
+                 *plan_);
+  return *plan_;
+}
+
+void ModelRunner::Truncate(int64_t positions) {
+  CHECK(positions <= positions_);
+  positions_ = positions;
 }
 
 std::vector<Transformer::SoftRows> ModelRunner::SoftRowsOf(

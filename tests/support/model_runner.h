@@ -50,6 +50,10 @@ class ModelRunner {
   // Prepares a step without running it, for tests that go layer by layer.
   const BatchPlan& Prepare(absl::Span<const int32_t> token_ids, absl::Span<const RunnerMedia> media,
                            bool all_outputs);
+  // Prepares a draft step behind the sequence: one row that sees all of its positions.
+  const BatchPlan& PrepareDraft(int32_t newest_token);
+  // Forgets the positions from `positions` on.
+  void Truncate(int64_t positions);
   std::vector<Transformer::SoftRows> SoftRowsOf(absl::Span<const RunnerMedia> media) const;
 
   HostRows Fetch(TensorView view);
@@ -62,6 +66,7 @@ class ModelRunner {
   int32_t ArgMax(absl::Span<const float> logits) const;
 
   const ModelConfig& config() const { return config_; }
+  const ModelWeights& weights() const { return weights_; }
   Kernels& kernels() { return *kernels_; }
   Transformer& transformer() { return *transformer_; }
   MediaEmbedder& embedder() { return *embedder_; }
