@@ -1,8 +1,8 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "engine/portable_math.h"
 #include "runtime/base/check.h"
 #include "runtime/base/random.h"
 
@@ -23,7 +23,7 @@ double GumbelNoise(uint64_t seed, TokenPlace place, int32_t token) {
                  {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   constexpr double kTwoToMinus32 = 1.0 / 4294967296.0;
   const double uniform = (words[id % 4] + 0.5) * kTwoToMinus32;
-  return -std::log(-std::log(uniform));
+  return -PortableLog(-PortableLog(uniform));
 }
 
 int32_t Sampler::Choose(absl::Span<const float> logits, const SamplingParameters& sampling,
@@ -73,11 +73,11 @@ void Sampler::KeepTopP(float top_p) {
   });
   const double largest = candidates_.front().score;
   double total = 0;
-  for (const Candidate& candidate : candidates_) total += std::exp(candidate.score - largest);
+  for (const Candidate& candidate : candidates_) total += PortableExp(candidate.score - largest);
   double reached = 0;
   size_t kept = 0;
   while (kept < candidates_.size() && reached < top_p * total) {
-    reached += std::exp(candidates_[kept].score - largest);
+    reached += PortableExp(candidates_[kept].score - largest);
     ++kept;
   }
   candidates_.resize(kept);
@@ -87,7 +87,7 @@ void Sampler::KeepMinP(float min_p) {
   if (min_p <= 0) return;
   float largest = candidates_.front().score;
   for (const Candidate& candidate : candidates_) largest = std::max(largest, candidate.score);
-  const double threshold = largest + std::log(double{min_p});
+  const double threshold = largest + PortableLog(double{min_p});
   std::erase_if(candidates_, [&](const Candidate& c) { return c.score < threshold; });
 }
 
