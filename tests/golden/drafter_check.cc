@@ -125,7 +125,7 @@ class DrafterCase {
                             .rows = 1,
                             .cols = static_cast<int64_t>(previous.size()),
                             .row_stride = static_cast<int64_t>(previous.size())};
-      drafter_.Step(runner_.PrepareDraft(token), view, runner_.kv());
+      drafter_.Step(runner_.PrepareDrafts({runner_.positions()}, {token}), view, runner_.kv());
       after_step();
       // Drafts are taken as they come, suppressed ids included.
       const HostRows logits = runner_.Fetch(drafter_.logits());

@@ -8,6 +8,12 @@
 #include "runtime/base/status.h"
 
 namespace cleave::testing {
+namespace {
+
+// Of one step: drafts of several places at a time.
+constexpr int64_t kSequencesMax = 4;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Load(const std::string& folder,
                                                                const RunnerOptions& options) {
@@ -34,8 +40,8 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Load(const std::string
       std::make_unique<MediaEmbedder>(config, runner->weights_, kernels, options.activations);
   ASSIGN_OR_RETURN(runner->plan_, kernels.CreatePlan({.rows = options.positions_max,
                                                       .outputs = options.positions_max,
-                                                      .sequences = 1,
-                                                      .pages = 2 * pages}));
+                                                      .sequences = kSequencesMax,
+                                                      .pages = 2 * pages * kSequencesMax}));
   // Not in order, so that a mix-up of ordinals and ids shows.
   for (int64_t i = 0; i < pages; ++i) {
     runner->pages_.push_back(PageId{static_cast<int32_t>(pages - 1 - i)});
@@ -85,18 +91,21 @@ const BatchPlan& ModelRunner::Prepare(absl::Span<const int32_t> token_ids,
   return *plan_;
 }
 
-const BatchPlan& ModelRunner::PrepareDraft(int32_t newest_token) {
-  const int64_t visible_end = positions_;
-  const BatchSequence sequence{.first_row = 0,
-                               .row_count = 1,
-                               .first_position = positions_ + kDraftPositionBehindVerified,
-                               .full_pages = pages_,
-                               .sliding_pages = pages_,
-                               .sliding_begin = 0};
-  kernels_->Fill({.token_ids = absl::MakeConstSpan(&newest_token, 1),
-                  .sliding_visible_end = absl::MakeConstSpan(&visible_end, 1),
-                  .full_visible_end = absl::MakeConstSpan(&visible_end, 1),
-                  .sequences = absl::MakeConstSpan(&sequence, 1)},
+const BatchPlan& ModelRunner::PrepareDrafts(absl::Span<const int64_t> verified,
+                                            absl::Span<const int32_t> newest_tokens) {
+  std::vector<BatchSequence> sequences;
+  for (const int64_t n : verified) {
+    sequences.push_back({.first_row = static_cast<int64_t>(sequences.size()),
+                         .row_count = 1,
+                         .first_position = n + kDraftPositionBehindVerified,
+                         .full_pages = pages_,
+                         .sliding_pages = pages_,
+                         .sliding_begin = 0});
+  }
+  kernels_->Fill({.token_ids = newest_tokens.first(verified.size()),
+                  .sliding_visible_end = verified,
+                  .full_visible_end = verified,
+                  .sequences = sequences},
                  *plan_);
   return *plan_;
 }

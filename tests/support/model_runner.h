@@ -50,8 +50,10 @@ class ModelRunner {
   // Prepares a step without running it, for tests that go layer by layer.
   const BatchPlan& Prepare(absl::Span<const int32_t> token_ids, absl::Span<const RunnerMedia> media,
                            bool all_outputs);
-  // Prepares a draft step behind the sequence: one row that sees all of its positions.
-  const BatchPlan& PrepareDraft(int32_t newest_token);
+  // Prepares a draft step of one row for each place: the row has newest_tokens[row] and sees the
+  // positions [0, verified[row]) of the sequence.
+  const BatchPlan& PrepareDrafts(absl::Span<const int64_t> verified,
+                                 absl::Span<const int32_t> newest_tokens);
   // Forgets the positions from `positions` on.
   void Truncate(int64_t positions);
   std::vector<Transformer::SoftRows> SoftRowsOf(absl::Span<const RunnerMedia> media) const;

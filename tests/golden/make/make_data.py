@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Makes tests/golden/data with the reference implementation. See README.md.
 
-    python make_data.py [--out DIR] [--part tokenizer checkpoint cases media text requests]
+    python make_data.py [--out DIR] [--part tokenizer checkpoint cases drafter media text requests]
 """
 import argparse
 import json
 import os
 
 import corpus
+import drafter_data
 import media_data
 import model_cases
 import requests_data
@@ -18,7 +19,8 @@ import tiny_tokenizer
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    parts = ["tokenizer", "checkpoint", "cases", "media", "text", "requests"]  # later parts read earlier ones' files
+    # Later parts read earlier ones' files.
+    parts = ["tokenizer", "checkpoint", "cases", "drafter", "media", "text", "requests"]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", default=os.path.join(os.path.dirname(here), "data"))
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
@@ -35,6 +37,8 @@ def main():
         tiny_model.write(folder, ids)
     if "cases" in arguments.part:
         model_cases.write(out, folder, ids)
+    if "drafter" in arguments.part:
+        drafter_data.write(out, folder, ids)
     if "media" in arguments.part:
         media_data.write(out)
     if "text" in arguments.part:

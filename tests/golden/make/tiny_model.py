@@ -36,14 +36,17 @@ def suppressed_ids(ids):
 # ---- The checkpoint
 
 
-def model_config(ids):
-    text = dict(SHAPE, vocab_size=len(ids), model_type="gemma4_unified_text", attention_k_eq_v=True,
+def text_settings(ids):
+    return dict(SHAPE, vocab_size=len(ids), model_type="gemma4_unified_text", attention_k_eq_v=True,
                 final_logit_softcapping=30.0, use_bidirectional_attention="vision", pad_token_id=ids["<pad>"],
                 bos_token_id=ids["<bos>"], eos_token_id=ids["<eos>"])
+
+
+def model_config(ids):
     vision = {"model_type": "gemma4_unified_vision", "mm_embed_dim": TILE_DIM, "output_proj_dims": TILE_DIM,
               "mm_posemb_size": TILE_POSITIONS}
     config = Gemma4UnifiedConfig(
-        text_config=text, vision_config=vision, audio_config={"model_type": "gemma4_unified_audio"},
+        text_config=text_settings(ids), vision_config=vision, audio_config={"model_type": "gemma4_unified_audio"},
         boi_token_id=ids["<|image>"], eoi_token_id=ids["<image|>"], image_token_id=ids["<|image|>"],
         video_token_id=ids["<|video|>"], boa_token_id=ids["<|audio>"], eoa_token_index=ids["<audio|>"],
         audio_token_id=ids["<|audio|>"])
@@ -67,13 +70,13 @@ def row_scales(ids):
     return scales
 
 
-def fill(model, ids):
+def fill(model, ids, seed=SEED):
     """Random weights that behave like the real ones: norm weights around 1, before a sublayer with outliers and some
     negative; logits of a few units; a residual stream that does not blow rounding up. So that greedy answers wander
     rather than repeat one token, the first layer_scalar is small, as in the real model (or the last token would win
     again through the tied table), and k_norm makes the unscaled attention scores differ by about 2.
     """
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
 
     def normal(shape, std, mean=0.0):
         return torch.from_numpy(rng.normal(mean, std, size=tuple(shape)).astype(np.float32))
@@ -92,7 +95,7 @@ def fill(model, ids):
                 value = normal(shape, 0.1, 1.02)
             elif name.endswith("k_norm.weight"):
                 value = normal(shape, 0.04, 2.0 / shape[0] ** 0.5)
-            elif name.endswith("language_model.norm.weight"):
+            elif name.endswith("model.norm.weight"):
                 value = normal(shape, 0.3, 1.3)
             elif "layernorm.weight" in name:
                 value = normal(shape, 0.3, 1.0)
@@ -116,9 +119,9 @@ def write_json(content, path):
         json.dump(content, f, indent=2, sort_keys=True)
 
 
-def write_configs(folder, ids):
+def respell_config(folder):
     """transformers 5.23.0 spells the shapes of the full layers as `per_layer_config`; the released config.json has
-    flat fields. The folder gets the released spelling as config.json and the other one beside it."""
+    flat fields. Leaves its spelling as config.per_layer.json and returns the released one, for config.json."""
     with open(f"{folder}/config.json") as f:
         config = json.load(f)
     write_json(config, f"{folder}/config.per_layer.json")
@@ -127,6 +130,11 @@ def write_configs(folder, ids):
     text.update(global_head_dim=full["head_dim"], num_global_key_value_heads=full["num_key_value_heads"],
                 enable_moe_block=False, hidden_size_per_layer_input=0, vocab_size_per_layer_input=0,
                 num_experts=None, top_k_experts=None, moe_intermediate_size=None)
+    return config
+
+
+def write_configs(folder, ids):
+    config = respell_config(folder)
     config["vision_config"].update(model_patch_size=48, num_soft_tokens=280)
     config["audio_config"].update(hidden_size=640, output_proj_dims=640, audio_samples_per_token=640)
     config["eos_token_id"] = stop_ids(ids)[:2]
@@ -180,12 +188,12 @@ def prefill_masks(model, prompt, cache):
 
 
 @torch.no_grad()
-def prefill(model, prompt):
+def prefill(model, prompt, **arguments):
     """One forward over the whole prompt. Returns (outputs, cache)."""
     cache = DynamicCache(config=model.config.get_text_config())
     masks = prefill_masks(model, prompt, cache)
     out = model(input_ids=prompt.ids, mm_token_type_ids=prompt.types, attention_mask=masks, past_key_values=cache,
-                use_cache=True, output_hidden_states=True, **media_arguments(model, prompt))
+                use_cache=True, output_hidden_states=True, **media_arguments(model, prompt), **arguments)
     return out, cache
 
 
