@@ -72,7 +72,8 @@ TEST(MtpDrafterTest, SequencesDoNotInfluenceEachOther) {
       }
       const int64_t rows = static_cast<int64_t>(places.size());
       const TensorView view{previous.data(), DType::kFloat32, {}, rows, 64, 64};
-      drafter->Step(runner->PrepareDrafts(places, ids), view, runner->kv());
+      const std::vector<int32_t> newest(places.size(), 400);
+      drafter->Step(runner->PrepareDrafts(places, newest), view, runner->kv());
       return runner->Fetch(drafter->logits()).values;
     };
     std::vector<float> alone;
