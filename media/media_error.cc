@@ -5,8 +5,8 @@
 namespace cleave {
 
 absl::Status ImageUnsupported(absl::string_view found) {
-  return InvalidField(Reason::kMediaUnsupported, "image",
-                      "a JPEG (8-bit, gray or color) or PNG (up to 8 bits a channel) file", found);
+  return InvalidField(Reason::kMediaUnsupported, "image", "a JPEG (8-bit), PNG, WebP or GIF file",
+                      found);
 }
 
 absl::Status AudioUnsupported(absl::string_view found) {
@@ -16,7 +16,8 @@ absl::Status AudioUnsupported(absl::string_view found) {
 }
 
 absl::Status ImageUndecodable(absl::string_view found) {
-  return InvalidField(Reason::kMediaUndecodable, "image", "an intact JPEG or PNG file", found);
+  return InvalidField(Reason::kMediaUndecodable, "image", "an intact JPEG, PNG, WebP or GIF file",
+                      found);
 }
 
 absl::Status AudioUndecodable(absl::string_view found) {
