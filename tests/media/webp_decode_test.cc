@@ -111,7 +111,7 @@ TEST(WebpDecode, ChangedBytesNeverCrash) {
       changed[at] = static_cast<char>(random());
       const absl::StatusOr<RgbImage> image = DecodeImage(changed, MediaLimits());
       if (image.ok()) continue;
-    EXPECT_NE(GetReason(image.status()), Reason::kUnspecified);
+      EXPECT_NE(GetReason(image.status()), Reason::kUnspecified);
     }
   }
 }
