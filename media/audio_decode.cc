@@ -2,87 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <memory>
 
-#include <sndfile.h>
-
+#include "absl/strings/str_cat.h"
 #include "media/media_error.h"
 #include "media/resampler.h"
+#include "media/sound_reader.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
 namespace {
 
 constexpr int64_t kBlockFrames = 4096;  // decoded at a time
-
-// ---- libsndfile over bytes in memory ----
-
-// The samples of a file, as libsndfile sees them: a file without a header.
-struct MemoryFile {
-  absl::string_view bytes;
-  sf_count_t position = 0;
-};
-
-sf_count_t Length(void* file) {
-  return static_cast<sf_count_t>(static_cast<MemoryFile*>(file)->bytes.size());
-}
-
-sf_count_t Seek(sf_count_t offset, int whence, void* user_data) {
-  MemoryFile& file = *static_cast<MemoryFile*>(user_data);
-  if (whence == SEEK_CUR) offset += file.position;
-  if (whence == SEEK_END) offset += Length(&file);
-  file.position = std::clamp<sf_count_t>(offset, 0, Length(&file));
-  return file.position;
-}
-
-sf_count_t Read(void* out, sf_count_t count, void* user_data) {
-  MemoryFile& file = *static_cast<MemoryFile*>(user_data);
-  count = std::clamp<sf_count_t>(count, 0, Length(&file) - file.position);
-  std::memcpy(out, file.bytes.data() + file.position, static_cast<size_t>(count));
-  file.position += count;
-  return count;
-}
-
-sf_count_t Write(const void* /*bytes*/, sf_count_t /*count*/, void* /*file*/) { return 0; }
-
-sf_count_t Tell(void* file) { return static_cast<MemoryFile*>(file)->position; }
-
-int SndfileEncoding(SampleFormat format) {
-  switch (format) {
-    case SampleFormat::kPcm8:
-      return SF_FORMAT_PCM_U8;
-    case SampleFormat::kPcm16:
-      return SF_FORMAT_PCM_16;
-    case SampleFormat::kPcm24:
-      return SF_FORMAT_PCM_24;
-    case SampleFormat::kPcm32:
-      return SF_FORMAT_PCM_32;
-    case SampleFormat::kFloat32:
-      return SF_FORMAT_FLOAT;
-    case SampleFormat::kFloat64:
-      return SF_FORMAT_DOUBLE;
-  }
-  return 0;
-}
-
-struct SndfileCloser {
-  void operator()(SNDFILE* sound) const { sf_close(sound); }
-};
-using UniqueSndfile = std::unique_ptr<SNDFILE, SndfileCloser>;
-
-// Opens the samples alone: the header was read by ProbeAudio, so that the length it stated holds
-// and libsndfile's own header parsers never see the file. `samples` must outlive the result.
-UniqueSndfile OpenSamples(const AudioInfo& info, MemoryFile& samples) {
-  SF_VIRTUAL_IO io = {Length, Seek, Read, Write, Tell};
-  SF_INFO description = {};
-  description.samplerate = info.sample_rate;
-  description.channels = info.channels;
-  description.format = SF_FORMAT_RAW | SF_ENDIAN_LITTLE | SndfileEncoding(info.format);
-  return UniqueSndfile(sf_open_virtual(&io, SFM_READ, &description, &samples));
-}
-
-// ---- channels to one ----
 
 bool IsSound(absl::Span<const float> samples) {
   // Written so that NaN fails.
@@ -100,14 +31,21 @@ void MeanOfChannels(absl::Span<const float> interleaved, int channels, std::vect
   }
 }
 
+absl::Status Damaged(AudioKind kind) {
+  return AudioUndecodable(
+      absl::StrCat("a file that is damaged or shorter than it says (", AudioKindName(kind), ")"));
+}
+
+std::unique_ptr<SoundReader> Open(const AudioInfo& info, absl::string_view file) {
+  return info.kind == AudioKind::kMp3 ? OpenMp3(info, file) : OpenSndfile(info, file);
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<float>> DecodeAudio(absl::string_view file, const MediaLimits& limits) {
   ASSIGN_OR_RETURN(const AudioInfo info, ProbeAudio(file, limits));
-  MemoryFile samples{
-      file.substr(static_cast<size_t>(info.data_offset), static_cast<size_t>(info.data_bytes))};
-  const UniqueSndfile sound = OpenSamples(info, samples);
-  if (sound == nullptr) return AudioUndecodable("a damaged WAV file");
+  const std::unique_ptr<SoundReader> sound = Open(info, file);
+  if (sound == nullptr) return Damaged(info.kind);
   ASSIGN_OR_RETURN(Resampler resampler, Resampler::Create(info.sample_rate, kAudioSampleRate));
   const bool same_rate = info.sample_rate == kAudioSampleRate;
 
@@ -117,12 +55,13 @@ absl::StatusOr<std::vector<float>> DecodeAudio(absl::string_view file, const Med
   out.reserve(static_cast<size_t>(info.samples));
   for (int64_t left = info.frames; left > 0;) {
     const int64_t count = std::min(left, kBlockFrames);
-    if (sf_readf_float(sound.get(), block.data(), count) != count) {
-      return AudioUndecodable("a damaged WAV file");
-    }
+    if (sound->Read(count, block.data()) != count) return Damaged(info.kind);
     const absl::Span<const float> interleaved =
         absl::MakeConstSpan(block).subspan(0, static_cast<size_t>(count * info.channels));
-    if (!IsSound(interleaved)) return AudioUndecodable("a WAV file with samples that are no sound");
+    if (!IsSound(interleaved)) {
+      return AudioUndecodable(
+          absl::StrCat("samples that are no sound (", AudioKindName(info.kind), ")"));
+    }
     MeanOfChannels(interleaved, info.channels, mono);
     if (same_rate) {
       out.insert(out.end(), mono.begin(), mono.end());

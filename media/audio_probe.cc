@@ -1,12 +1,7 @@
 #include "media/audio_probe.h"
 
-#include <algorithm>
-#include <cstddef>
-#include <optional>
-
 #include "absl/strings/str_cat.h"
-#include "media/byte_view.h"
-#include "media/file_kind.h"
+#include "media/audio_formats.h"
 #include "media/media_error.h"
 #include "runtime/base/status.h"
 
@@ -15,16 +10,10 @@ namespace {
 
 // Kinds we name but do not read.
 constexpr FileKind kUnsupportedKinds[] = {
-    {0, Magic("fLaC"), "FLAC"},
-    {0, Magic("OggS"), "Ogg"},
-    {0, Magic("ID3"), "MP3"},
-    {0, Magic("\xff\xfb"), "MP3"},
-    {0, Magic("\xff\xfa"), "MP3"},
-    {0, Magic("\xff\xf3"), "MP3"},
-    {0, Magic("\xff\xf2"), "MP3"},
-    {0, Magic("\xff\xe3"), "MP3"},
     {0, Magic("\xff\xf1"), "AAC"},
     {0, Magic("\xff\xf9"), "AAC"},
+    {0, Magic("\xff\xfd"), "MPEG audio of layer II"},
+    {0, Magic("\xff\xfc"), "MPEG audio of layer II"},
     {4, Magic("ftyp"), "MP4 (AAC) or another ISO media file"},
     {0, Magic("\x1a\x45\xdf\xa3"), "WebM or Matroska"},
     {0, Magic("RIFX"), "a big-endian WAV"},
@@ -38,150 +27,47 @@ constexpr FileKind kUnsupportedKinds[] = {
     {0, Magic("#!AMR"), "AMR"},
     {0, Magic("\xff\xd8\xff"), "a picture (JPEG)"},
     {0, Magic("\x89PNG"), "a picture (PNG)"},
+    {8, Magic("WEBP"), "a picture (WebP)"},
+    {0, Magic("GIF8"), "a picture (GIF)"},
 };
-
-// Format tags of the "fmt " chunk (mmreg.h).
-constexpr uint16_t kTagPcm = 1;
-constexpr uint16_t kTagFloat = 3;
-constexpr uint16_t kTagExtensible = 0xfffe;
-
-constexpr size_t kRiffHeadBytes = 12;  // "RIFF", size, "WAVE"
-constexpr size_t kChunkHeadBytes = 8;  // name, size
-constexpr size_t kFormatBytes = 16;    // tag, channels, rate, bytes a second, block, bits
-constexpr size_t kSubformatAt = 24;    // in an extensible format: a GUID that starts with a tag
-constexpr uint32_t kSizeUnknown = 0xffffffff;
-// The 14 bytes after the tag in the GUIDs of the formats that have a tag.
-constexpr absl::string_view kSubformatTail =
-    Magic("\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71");
-
-absl::string_view TagName(uint16_t tag) {
-  switch (tag) {
-    case 2:
-    case 0x11:
-      return "a WAV of ADPCM";
-    case 6:
-    case 7:
-      return "a WAV of A-law or mu-law";
-    case 0x31:
-      return "a WAV of GSM 6.10";
-    case 0x50:
-    case 0x55:
-      return "a WAV of MPEG audio";
-    default:
-      return "a WAV of a compressed or unknown format";
-  }
-}
-
-absl::StatusOr<SampleFormat> ToSampleFormat(uint16_t tag, int container_bits) {
-  if (tag == kTagPcm) {
-    if (container_bits == 8) return SampleFormat::kPcm8;
-    if (container_bits == 16) return SampleFormat::kPcm16;
-    if (container_bits == 24) return SampleFormat::kPcm24;
-    if (container_bits == 32) return SampleFormat::kPcm32;
-    return AudioUnsupported(absl::StrCat("a WAV of ", container_bits, "-bit PCM"));
-  }
-  if (tag == kTagFloat) {
-    if (container_bits == 32) return SampleFormat::kFloat32;
-    if (container_bits == 64) return SampleFormat::kFloat64;
-    return AudioUnsupported(absl::StrCat("a WAV of ", container_bits, "-bit floating point"));
-  }
-  return AudioUnsupported(TagName(tag));
-}
-
-// The tag that tells how samples are coded, looked up in the GUID of an extensible format.
-absl::StatusOr<uint16_t> ReadFormatTag(const ByteView& format) {
-  const uint16_t tag = format.U16(0).value_or(0);
-  if (tag != kTagExtensible) return tag;
-  const std::optional<uint16_t> inner = format.U16(kSubformatAt);
-  if (!inner) return AudioUndecodable("a WAV file with a damaged header");
-  if (!HasMagic(format.bytes, kSubformatAt + 2, kSubformatTail)) {
-    return AudioUnsupported("a WAV of a compressed or unknown format");
-  }
-  return *inner;
-}
-
-struct WavFormat {
-  SampleFormat format;
-  int channels;
-  int sample_rate;
-  int frame_bytes;  // one sample of every channel
-};
-
-absl::StatusOr<WavFormat> ReadFormat(absl::string_view chunk, const MediaLimits& limits) {
-  if (chunk.size() < kFormatBytes) return AudioUndecodable("a WAV file with a damaged header");
-  const ByteView view{chunk, ByteOrder::kLittle};
-  const int channels = view.U16(2).value_or(0);
-  const int64_t sample_rate = view.U32(4).value_or(0);
-  const int frame_bytes = view.U16(12).value_or(0);
-  const int bits = view.U16(14).value_or(0);
-  ASSIGN_OR_RETURN(const uint16_t tag, ReadFormatTag(view));
-  if (tag != kTagPcm && tag != kTagFloat) return AudioUnsupported(TagName(tag));
-  if (channels == 0 || frame_bytes == 0 || frame_bytes % channels != 0) {
-    return AudioUndecodable("a WAV file with a damaged header");
-  }
-  RETURN_IF_ERROR(CheckAudioFormat(channels, sample_rate, limits));
-  // Samples of odd sizes (12 or 20 bits) stand in the high bits of whole bytes.
-  const int container_bits = frame_bytes / channels * 8;
-  ASSIGN_OR_RETURN(const SampleFormat format, ToSampleFormat(tag, container_bits));
-  if (bits < 1 || bits > container_bits || (tag == kTagFloat && bits != container_bits)) {
-    return AudioUndecodable("a WAV file with a damaged header");
-  }
-  return WavFormat{format, channels, static_cast<int>(sample_rate), frame_bytes};
-}
-
-// How many of the `rest` bytes behind a data chunk's head are samples. `end_by_riff` is where the
-// file ends by its own first lines; a writer to a pipe leaves both sizes as they were at the start.
-int64_t DataBytes(uint32_t claimed, uint64_t end_by_riff, size_t data_at, size_t rest) {
-  const bool never_updated = claimed == kSizeUnknown || (claimed == 0 && end_by_riff <= data_at);
-  return static_cast<int64_t>(never_updated ? rest : std::min<size_t>(claimed, rest));
-}
-
-absl::StatusOr<AudioInfo> Describe(const WavFormat& format, size_t data_at, int64_t data_bytes,
-                                   const MediaLimits& limits) {
-  const int64_t frames = data_bytes / format.frame_bytes;
-  if (frames == 0) return AudioUndecodable("a WAV file without samples");
-  RETURN_IF_ERROR(CheckAudioLength(frames, format.sample_rate, limits));
-  const int64_t samples = (frames * kAudioSampleRate + format.sample_rate - 1) / format.sample_rate;
-  return AudioInfo{.format = format.format,
-                   .channels = format.channels,
-                   .sample_rate = format.sample_rate,
-                   .frames = frames,
-                   .data_offset = static_cast<int64_t>(data_at),
-                   .data_bytes = frames * format.frame_bytes,
-                   .samples = samples,
-                   .tokens = (samples + kAudioFrameSamples - 1) / kAudioFrameSamples};
-}
-
-// Walks the chunks up to the samples.
-absl::StatusOr<AudioInfo> ProbeWav(absl::string_view file, const MediaLimits& limits) {
-  const ByteView view{file, ByteOrder::kLittle};
-  const uint32_t riff_bytes = view.U32(4).value_or(0);
-  const uint64_t end_by_riff = riff_bytes == kSizeUnknown ? 0 : uint64_t{riff_bytes} + 8;
-  std::optional<WavFormat> format;
-  size_t at = kRiffHeadBytes;
-  while (const std::optional<uint32_t> claimed = view.U32(at + 4)) {
-    const absl::string_view name = file.substr(at, 4);
-    at += kChunkHeadBytes;
-    const size_t rest = file.size() - at;
-    if (name == "data") {
-      if (!format) break;
-      return Describe(*format, at, DataBytes(*claimed, end_by_riff, at, rest), limits);
-    }
-    if (*claimed > rest) break;
-    if (name == "fmt " && !format) {
-      ASSIGN_OR_RETURN(format, ReadFormat(file.substr(at, *claimed), limits));
-    }
-    at += std::min<size_t>(rest, size_t{*claimed} + (*claimed & 1));  // chunks start at even places
-  }
-  return AudioUndecodable("a WAV file that is damaged or cut short");
-}
 
 }  // namespace
+
+absl::string_view AudioKindName(AudioKind kind) {
+  switch (kind) {
+    case AudioKind::kWav:
+      return "WAV";
+    case AudioKind::kFlac:
+      return "FLAC";
+    case AudioKind::kVorbis:
+      return "Ogg Vorbis";
+    case AudioKind::kOpus:
+      return "Ogg Opus";
+    case AudioKind::kMp3:
+      break;
+  }
+  return "MP3";
+}
+
+absl::StatusOr<AudioInfo> Described(AudioInfo info, const MediaLimits& limits) {
+  RETURN_IF_ERROR(CheckAudioFormat(info.channels, info.sample_rate, limits));
+  if (info.frames <= 0) {
+    return AudioUndecodable(
+        absl::StrCat("a file without samples (", AudioKindName(info.kind), ")"));
+  }
+  RETURN_IF_ERROR(CheckAudioLength(info.frames, info.sample_rate, limits));
+  info.samples = (info.frames * kAudioSampleRate + info.sample_rate - 1) / info.sample_rate;
+  info.tokens = (info.samples + kAudioFrameSamples - 1) / kAudioFrameSamples;
+  return info;
+}
 
 absl::StatusOr<AudioInfo> ProbeAudio(absl::string_view file, const MediaLimits& limits) {
   RETURN_IF_ERROR(CheckAudioBytes(static_cast<int64_t>(file.size()), limits));
   if (file.empty()) return AudioUndecodable("an empty file");
   if (HasMagic(file, 0, "RIFF") && HasMagic(file, 8, "WAVE")) return ProbeWav(file, limits);
+  if (HasMagic(file, 0, kFlacSignature)) return ProbeFlac(file, limits);
+  if (HasMagic(file, 0, kOggSignature)) return ProbeOgg(file, limits);
+  if (LooksLikeMp3(file)) return ProbeMp3(file, limits);
   const absl::string_view kind = RecognizeKind(file, kUnsupportedKinds);
   if (!kind.empty()) return AudioUnsupported(kind);
   return AudioUndecodable("a file of no known kind");

@@ -5,6 +5,17 @@
 #include "runtime/base/check.h"
 
 namespace cleave {
+namespace {
+
+// One channel of a pixel laid on white, in Pillow's fixed-point arithmetic.
+uint8_t OnWhite(uint32_t value, uint32_t alpha) {
+  constexpr uint32_t kPrecisionBits = 7;
+  const uint32_t blend = (value * alpha + 255 * (255 - alpha)) << kPrecisionBits;
+  const uint32_t scaled = blend + (0x80u << kPrecisionBits);
+  return static_cast<uint8_t>((((scaled >> 8) + scaled) >> 8) >> kPrecisionBits);
+}
+
+}  // namespace
 
 ImageCanvas::ImageCanvas(const ImageInfo& info)
     : stored_width_(info.stored_width), stored_height_(info.stored_height) {
@@ -51,6 +62,18 @@ void ImageCanvas::PutRow(int stored_y, absl::Span<const uint8_t> row) noexcept {
     picture[at + 1] = row[i + 1];
     picture[at + 2] = row[i + 2];
   }
+}
+
+void ImageCanvas::PutRgbaRow(int stored_y, absl::Span<uint8_t> rgba) noexcept {
+  CHECK(rgba.size() == size_t{4} * static_cast<size_t>(stored_width_));
+  uint8_t* to = rgba.data();
+  for (size_t at = 0; at < rgba.size(); at += 4, to += 3) {
+    const uint8_t alpha = rgba[at + 3];
+    for (size_t channel = 0; channel < 3; ++channel) {
+      to[channel] = OnWhite(rgba[at + channel], alpha);
+    }
+  }
+  PutRow(stored_y, rgba.subspan(0, rgba.size() / 4 * 3));
 }
 
 }  // namespace cleave

@@ -31,6 +31,9 @@ class ImageCanvas {
   // Never throws, so C codecs may call it.
   void PutRow(int stored_y, absl::Span<const uint8_t> row) noexcept;
 
+  // The same of rgba: [stored_width, 4], laid on white. Works in place: the row is lost.
+  void PutRgbaRow(int stored_y, absl::Span<uint8_t> rgba) noexcept;
+
   RgbImage Take() { return std::move(image_); }
 
  private:

@@ -1,9 +1,11 @@
 #include "media/image_decode.h"
 
+#include "media/gif_decode.h"
 #include "media/image_probe.h"
 #include "media/jpeg_decode.h"
 #include "media/media_error.h"
 #include "media/png_decode.h"
+#include "media/webp_decode.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
@@ -19,6 +21,12 @@ absl::StatusOr<RgbImage> DecodeImage(absl::string_view file, const MediaLimits& 
       break;
     case ImageKind::kPng:
       if (!DecodePng(file, canvas)) return ImageUndecodable("a damaged PNG file");
+      break;
+    case ImageKind::kWebp:
+      if (!DecodeWebp(file, canvas)) return ImageUndecodable("a damaged WebP file");
+      break;
+    case ImageKind::kGif:
+      if (!DecodeGif(file, canvas)) return ImageUndecodable("a damaged GIF file");
       break;
   }
   return canvas.Take();

@@ -8,7 +8,7 @@
 
 namespace cleave {
 
-enum class ImageKind { kJpeg, kPng };
+enum class ImageKind { kJpeg, kPng, kWebp, kGif };
 
 struct ImageInfo {
   ImageKind kind = ImageKind::kJpeg;
@@ -22,7 +22,7 @@ struct ImageInfo {
 // Reads the headers of `file` only and allocates nothing by what they claim. A pure function; any
 // thread. Fails with INVALID_ARGUMENT and
 //   Reason::kMediaLimit        file, sides or pixels beyond `limits`;
-//   Reason::kMediaUnsupported  a kind that is not read: GIF, WebP, CMYK JPEG, 16-bit PNG, ...;
+//   Reason::kMediaUnsupported  a kind that is not read: TIFF, HEIC, lossless JPEG, ...;
 //   Reason::kMediaUndecodable  damaged, cut short or of no known kind. Damage to the compressed
 //                              pixels is found by DecodeImage alone.
 absl::StatusOr<ImageInfo> ProbeImage(absl::string_view file, const MediaLimits& limits);

@@ -81,8 +81,25 @@ void ConnectCallbacks(absl::string_view file, JpegReader& reader) {
   reader.source.term_source = OnSourceEvent;
 }
 
+// a * b / 255, rounded, for levels: Pillow's.
+uint32_t Multiply(uint32_t a, uint32_t b) {
+  const uint32_t product = a * b + 128;
+  return ((product >> 8) + product) >> 8;
+}
+
+// Adobe's inverted CMYK (0 is full ink) to RGB, in place: row [width, 4] becomes [width, 3].
+void InksToRgb(uint8_t* row, size_t width) {
+  uint8_t* to = row;
+  for (const uint8_t* from = row; width > 0; --width, from += 4, to += 3) {
+    const uint32_t light = from[3];
+    for (size_t channel = 0; channel < 3; ++channel) {
+      to[channel] = static_cast<uint8_t>(light - Multiply(255u - from[channel], light));
+    }
+  }
+}
+
 // The only frame that longjmp returns to: nothing with a destructor lives in it.
-// row: [stored_width, 3], working memory.
+// row: [stored_width, 4], working memory.
 bool Run(JpegReader& reader, uint8_t* row, ImageCanvas& canvas) {
   jpeg_decompress_struct& state = reader.state;
   if (setjmp(reader.failed) != 0) return false;
@@ -92,15 +109,17 @@ bool Run(JpegReader& reader, uint8_t* row, ImageCanvas& canvas) {
   jpeg_read_header(&state, TRUE);
   if (static_cast<int64_t>(state.image_width) != canvas.stored_width() ||
       static_cast<int64_t>(state.image_height) != canvas.stored_height() ||
-      (state.num_components != 1 && state.num_components != 3)) {
+      (state.num_components != 1 && state.num_components != 3 && state.num_components != 4)) {
     return false;
   }
-  state.out_color_space = JCS_RGB;
+  const bool has_inks = state.num_components == 4;
+  state.out_color_space = has_inks ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(&state);
   while (state.output_scanline < state.output_height) {
     const int y = static_cast<int>(state.output_scanline);
     JSAMPROW rows[1] = {row};
     jpeg_read_scanlines(&state, rows, 1);
+    if (has_inks) InksToRgb(row, state.output_width);
     canvas.PutRow(y, {row, size_t{3} * state.output_width});
   }
   jpeg_finish_decompress(&state);  // reads up to the end marker, so that one must be there
@@ -112,7 +131,7 @@ bool Run(JpegReader& reader, uint8_t* row, ImageCanvas& canvas) {
 bool DecodeJpeg(absl::string_view file, ImageCanvas& canvas) {
   JpegReader reader;
   ConnectCallbacks(file, reader);
-  std::vector<uint8_t> row(size_t{3} * static_cast<size_t>(canvas.stored_width()));
+  std::vector<uint8_t> row(size_t{4} * static_cast<size_t>(canvas.stored_width()));
   return Run(reader, row.data(), canvas);
 }
 

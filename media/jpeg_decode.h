@@ -6,8 +6,9 @@
 
 namespace cleave {
 
-// Decodes a JPEG of 1 or 3 components and the canvas's stored size into `canvas`, exactly as
-// Pillow does (integer DCT, smooth chroma upsampling). False when the data is damaged, ends early,
+// Decodes a JPEG of 1, 3 or 4 components and the canvas's stored size into `canvas`, exactly as
+// Pillow does (integer DCT, smooth chroma upsampling; CMYK and YCCK inverted as Adobe writes them,
+// to RGB without a profile). False when the data is damaged, ends early,
 // is of another size, or has more than kJpegScansMax scans; the canvas is then partly written.
 bool DecodeJpeg(absl::string_view file, ImageCanvas& canvas);
 

@@ -5,22 +5,24 @@
 namespace cleave {
 
 absl::Status ImageUnsupported(absl::string_view found) {
-  return InvalidField(Reason::kMediaUnsupported, "image",
-                      "a JPEG (8-bit, gray or color) or PNG (up to 8 bits a channel) file", found);
+  return InvalidField(Reason::kMediaUnsupported, "image", "a JPEG (8-bit), PNG, WebP or GIF file",
+                      found);
 }
 
 absl::Status AudioUnsupported(absl::string_view found) {
-  return InvalidField(
-      Reason::kMediaUnsupported, "audio",
-      "a WAV file (PCM of 8, 16, 24 or 32 bits, or floating point of 32 or 64 bits)", found);
+  return InvalidField(Reason::kMediaUnsupported, "audio",
+                      "a WAV (PCM or floating point), FLAC, Ogg Vorbis, Ogg Opus or MP3 file",
+                      found);
 }
 
 absl::Status ImageUndecodable(absl::string_view found) {
-  return InvalidField(Reason::kMediaUndecodable, "image", "an intact JPEG or PNG file", found);
+  return InvalidField(Reason::kMediaUndecodable, "image", "an intact JPEG, PNG, WebP or GIF file",
+                      found);
 }
 
 absl::Status AudioUndecodable(absl::string_view found) {
-  return InvalidField(Reason::kMediaUndecodable, "audio", "an intact WAV file", found);
+  return InvalidField(Reason::kMediaUndecodable, "audio", "an intact WAV, FLAC, Ogg or MP3 file",
+                      found);
 }
 
 }  // namespace cleave

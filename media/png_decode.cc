@@ -40,26 +40,10 @@ void OnRead(png_structp state, png_bytep out, size_t bytes) {
   reader.rest.remove_prefix(bytes);
 }
 
-// One channel of a pixel laid on white, in Pillow's fixed-point arithmetic.
-uint8_t OnWhite(uint32_t value, uint32_t alpha) {
-  constexpr uint32_t kPrecisionBits = 7;
-  const uint32_t blend = (value * alpha + 255 * (255 - alpha)) << kPrecisionBits;
-  const uint32_t scaled = blend + (0x80u << kPrecisionBits);
-  return static_cast<uint8_t>((((scaled >> 8) + scaled) >> 8) >> kPrecisionBits);
-}
-
-// RGBA to RGB, in place: row [width, 4] becomes [width, 3].
-void LayOnWhite(uint8_t* row, size_t width) {
-  for (size_t x = 0; x < width; ++x) {
-    const uint8_t* from = row + x * kChannels;
-    const uint8_t alpha = from[3];
-    uint8_t* to = row + x * 3;
-    for (size_t channel = 0; channel < 3; ++channel) to[channel] = OnWhite(from[channel], alpha);
-  }
-}
-
-// Asks for RGBA of 8 bits, whatever the file holds.
+// Asks for RGBA of 8 bits, whatever the file holds. Of 16 bits the upper ones are kept, as Pillow
+// keeps them wherever it reads 16 bits as a level (16-bit gray alone it clips at 255).
 void RequestRgba(png_structp state) {
+  png_set_strip_16(state);
   png_set_palette_to_rgb(state);
   png_set_expand_gray_1_2_4_to_8(state);
   png_set_tRNS_to_alpha(state);
@@ -95,8 +79,7 @@ bool Run(PngReader& reader, bool interlaced, uint8_t* rows, ImageCanvas& canvas)
       uint8_t* row = interlaced ? rows + y * width * kChannels : rows;
       png_read_row(state, row, nullptr);
       if (!complete) continue;
-      LayOnWhite(row, width);
-      canvas.PutRow(static_cast<int>(y), {row, width * 3});
+      canvas.PutRgbaRow(static_cast<int>(y), {row, width * kChannels});
     }
   }
   png_read_end(state, nullptr);

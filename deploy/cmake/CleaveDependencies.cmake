@@ -52,11 +52,14 @@ _static_library(grpc++_reflection third_party::grpc++)
 find_program(PROTOC protoc REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 
-foreach(name sndfile soxr libjpeg libpng sentencepiece)
+foreach(name sndfile soxr libjpeg libpng libwebp libwebpdemux libmpg123 sentencepiece)
   string(REGEX REPLACE "^lib" "" short ${name})
   pkg_check_modules(${short} REQUIRED IMPORTED_TARGET GLOBAL ${name})
   add_library(third_party::${short} ALIAS PkgConfig::${short})
 endforeach()
+
+find_package(GIF REQUIRED)  # giflib itself has no pkg-config file
+add_library(third_party::gif ALIAS GIF::GIF)
 
 find_package(prometheus-cpp CONFIG REQUIRED)
 add_library(third_party::prometheus INTERFACE IMPORTED)

@@ -172,6 +172,27 @@ TEST(ImageDecode, GrayOfFewBitsIsSpreadOverTheRange) {
               ElementsAre(17, 17, 17, 255, 255, 255));
 }
 
+TEST(ImageDecode, OfSixteenBitsTheUpperOnesAreKept) {
+  EXPECT_THAT(
+      Decode(PngFile(2, 1, {0x12, 0xff, 0xff, 0xff}, {.color_type = 0, .bit_depth = 16})).pixels,
+      ElementsAre(0x12, 0x12, 0x12, 255, 255, 255));
+  EXPECT_THAT(Decode(PngFile(1, 1, {1, 9, 2, 9, 3, 9}, {.color_type = 2, .bit_depth = 16})).pixels,
+              ElementsAre(1, 2, 3));
+  EXPECT_THAT(Decode(PngFile(2, 1, {1, 0, 2, 0, 3, 0, 0xff, 0xff, 1, 0, 2, 0, 3, 0, 0, 0xff},
+                             {.color_type = 6, .bit_depth = 16}))
+                  .pixels,
+              ElementsAre(1, 2, 3, 255, 255, 255));
+}
+
+// Adobe's polarity: the file holds light, not ink.
+TEST(ImageDecode, CmykJpeg) {
+  RgbImage picture = Gradient(16, 16);
+  std::fill(picture.pixels.begin(), picture.pixels.end(), uint8_t{255});
+  EXPECT_THAT(Decode(JpegFile(picture, {.cmyk = true})).pixels, testing::Each(255));
+  std::fill(picture.pixels.begin(), picture.pixels.end(), uint8_t{128});
+  EXPECT_THAT(Decode(JpegFile(picture, {.cmyk = true})).pixels, testing::Each(64));
+}
+
 TEST(ImageDecode, ColorKeyIsTransparent) {
   EXPECT_THAT(Decode(PngFile(2, 1, {7, 8}, {.color_type = 0, .transparent_gray = 7})).pixels,
               ElementsAre(255, 255, 255, 8, 8, 8));
@@ -233,7 +254,7 @@ TEST(ImageDecode, ErrorTextIsFixed) {
   std::string damaged = png;
   damaged[png.find("IDAT") + 8] ^= 1;
   EXPECT_EQ(DecodeImage(damaged, MediaLimits()).status().message(),
-            "image: found a damaged PNG file, allowed is an intact JPEG or PNG file");
+            "image: found a damaged PNG file, allowed is an intact JPEG, PNG, WebP or GIF file");
 }
 
 }  // namespace

@@ -101,8 +101,6 @@ TEST(ImageProbe, KindsThatAreNotRead) {
     std::string file;
     std::string name;
   } cases[] = {
-      {bytes("GIF89a", 6), "GIF"},
-      {bytes("RIFF\x10\0\0\0WEBPVP8 ", 16), "WebP"},
       {bytes("BM\x46\0\0\0", 6), "BMP"},
       {bytes("RIFF\x10\0\0\0WAVEfmt ", 16), "a sound (WAV)"},
       {bytes("\0\0\0\x18"
@@ -115,9 +113,6 @@ TEST(ImageProbe, KindsThatAreNotRead) {
        "AVIF"},
       {bytes("II*\0", 4), "TIFF"},
       {bytes("<svg xmlns=", 11), "SVG"},
-      {PngHeader(5, 5, 16, 2), "a 16-bit PNG"},
-      {PngHeader(5, 5, 16, 0), "a 16-bit PNG"},
-      {JpegFile(Gradient(8, 8), {.cmyk = true}), "a CMYK JPEG"},
   };
   for (const auto& entry : cases) {
     const absl::Status status = ProbeImage(entry.file, MediaLimits()).status();

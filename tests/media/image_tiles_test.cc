@@ -72,7 +72,8 @@ TEST(ImageTiles, ErrorsComeThrough) {
   EXPECT_EQ(Verdict(PrepareImage(file, 100, MediaLimits()).status()), "FIELD_INVALID image.budget");
   EXPECT_EQ(Verdict(PrepareImage(file, 70, {.image_side_max = 19}).status()),
             "MEDIA_LIMIT image.width");
-  EXPECT_EQ(Verdict(PrepareImage("GIF89a", 70, MediaLimits()).status()), "MEDIA_UNSUPPORTED image");
+  EXPECT_EQ(Verdict(PrepareImage(absl::string_view("II*\0", 4), 70, MediaLimits()).status()),
+            "MEDIA_UNSUPPORTED image");
   EXPECT_EQ(Verdict(PrepareImage(file.substr(0, file.size() - 30), 70, MediaLimits()).status()),
             "MEDIA_UNDECODABLE image");
 }

@@ -1,0 +1,11 @@
+// Any bytes as a GIF.
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/fuzz/media_check.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const absl::string_view file(reinterpret_cast<const char*>(data), size);
+  cleave::fuzz::CheckPicture(cleave::fuzz::WithMagic(file, 0, "GIF89a"));
+  return 0;
+}

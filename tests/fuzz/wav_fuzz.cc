@@ -1,0 +1,12 @@
+// Any bytes as a WAV.
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/fuzz/media_check.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const absl::string_view file(reinterpret_cast<const char*>(data), size);
+  cleave::fuzz::CheckSound(
+      cleave::fuzz::WithMagic(cleave::fuzz::WithMagic(file, 0, "RIFF"), 8, "WAVE"));
+  return 0;
+}
