@@ -99,7 +99,7 @@ class MessageReader {
       }
       read.parts.push_back(std::move(part));
     }
-    out_.messages.push_back(std::move(read));
+    out_.conversation.messages.push_back(std::move(read));
     return absl::OkStatus();
   }
 

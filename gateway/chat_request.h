@@ -23,7 +23,7 @@ struct MediaInput {
 };
 
 struct ChatRequest {
-  std::vector<Message> messages;
+  Conversation conversation;
   std::vector<MediaInput> media;  // in order of appearance
   bool thinking = false;
   SamplingChoice sampling;

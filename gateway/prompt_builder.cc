@@ -80,7 +80,7 @@ absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel
   }
   const TemplateOptions options{.thinking = request.thinking, .generation_prompt = true};
   ASSIGN_OR_RETURN(const RenderedPrompt rendered,
-                   RenderChat(request.messages, options, model.tokenizer->vocabulary()));
+                   RenderChat(request.conversation, options, model.tokenizer->vocabulary()));
   ASSIGN_OR_RETURN(EncodedPrompt encoded, EncodePrompt(rendered, extents, *model.tokenizer));
   prompt.ids = std::move(encoded.ids);
   prompt.media.reserve(encoded.spans.size());

@@ -58,6 +58,10 @@ foreach(name sndfile soxr libjpeg libpng sentencepiece)
   add_library(third_party::${short} ALIAS PkgConfig::${short})
 endforeach()
 
+# Unicode's upper and lower case. The shared library's symbols carry its version.
+pkg_check_modules(icu REQUIRED IMPORTED_TARGET GLOBAL icu-uc)
+add_library(third_party::icu ALIAS PkgConfig::icu)
+
 find_package(prometheus-cpp CONFIG REQUIRED)
 add_library(third_party::prometheus INTERFACE IMPORTED)
 target_link_libraries(third_party::prometheus INTERFACE prometheus-cpp::pull)

@@ -1,4 +1,5 @@
-// golden_check model|media|tokenizer|detokenizer --cases DIR [--tokenizer FILE] [--kernels NAME]
+// golden_check model|media|tokenizer|template|detokenizer|parser --cases DIR [--tokenizer FILE]
+// [--kernels NAME]
 //
 // Compares Cleave with data of the reference implementation, and prints the largest error of every
 // case and stage beside its bound. DIR is laid out as tests/golden/data is. Exits non-zero on a
@@ -31,8 +32,10 @@ int main(int argc, char** argv) {
         ->required();
     return sub;
   };
-  CLI::App* tokenizer_command = text_command("tokenizer", "Text to ids, and the chat template");
+  CLI::App* tokenizer_command = text_command("tokenizer", "Text to ids");
+  CLI::App* template_command = text_command("template", "Conversations to prompts");
   CLI::App* detokenizer_command = text_command("detokenizer", "Ids to text, as it is released");
+  CLI::App* parser_command = text_command("parser", "Answers to thought, text and tool calls");
   CLI11_PARSE(app, argc, argv);
 
   Report report(quiet);
@@ -44,9 +47,12 @@ int main(int argc, char** argv) {
     cleave::golden::CheckMedia(cases, report);
   } else if (tokenizer_command->parsed()) {
     cleave::golden::CheckTokenizer(cases, tokenizer, report);
+  } else if (template_command->parsed()) {
     cleave::golden::CheckTemplate(cases, tokenizer, report);
   } else if (detokenizer_command->parsed()) {
     cleave::golden::CheckDetokenizer(cases, tokenizer, report);
+  } else if (parser_command->parsed()) {
+    cleave::golden::CheckParser(cases, tokenizer, report);
   }
   return report.Finish();
 }
