@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/base/json_tree.h"
+#include "tokenizer/vocabulary.h"
 
 namespace cleave {
 
@@ -75,5 +76,11 @@ struct Conversation {
   std::vector<Message> messages;
   std::vector<Tool> tools;
 };
+
+// The format prints the text of a message that calls after the results, and ends the turn there if
+// nothing follows, though the model said it before it called. So that it goes on where it was, such
+// text becomes the end of the message's thought, in the messages after the last of the user, whose
+// thoughts are printed; what the text itself holds of thoughts is left out.
+void MoveTextBesideCalls(std::vector<Message>& messages, const Vocabulary& vocabulary);
 
 }  // namespace cleave
