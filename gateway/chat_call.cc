@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "gateway/request_error.h"
 #include "gateway/request_parse.h"
 #include "runtime/base/log.h"
@@ -16,6 +18,7 @@ namespace {
 // gRPC rounds timeouts up by as much as a hundredth.
 constexpr absl::Duration kHopBudget = absl::Milliseconds(50);
 constexpr int kTimeoutRounding = 100;
+constexpr absl::string_view kResponsePrefix = "resp-";
 
 v1::FinishReason ToProto(FinishCause cause) {
   switch (cause) {
@@ -90,7 +93,7 @@ ChatCall::ChatCall(const ChatBackend& backend, CallInfo info, ReplySink& sink)
     : backend_(backend),
       info_(std::move(info)),
       sink_(sink),
-      response_id_(DrawId("resp-")),
+      response_id_(DrawId(kResponsePrefix)),
       accepted_(backend.clock->Now()) {}
 
 // ---- Up to the generation's start.
@@ -161,8 +164,9 @@ absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route r
   prefill_worker_ = route.prefill->name();
   decode_worker_ = route.decode->name();
   stop_ = request.stop;
-  assembler_ =
-      std::make_unique<ReplyAssembler>(backend_.model->tokenizer->vocabulary(), request.stop);
+  include_thoughts_ = request.include_thoughts;
+  assembler_ = std::make_unique<ReplyAssembler>(backend_.model->tokenizer->vocabulary(),
+                                                request.stop, prompt.ends_in_thought);
   number_ = backend_.pool->NextNumber();
   GenerationOptions options{.number = number_,
                             .order = {.prompt_ids = std::move(prompt.ids),
@@ -235,16 +239,15 @@ TokenVerdict ChatCall::OnTokens(absl::Span<const TokenId> ids, FinishCause cause
   backend_.metrics->output_tokens_total.Increment(static_cast<double>(ids.size()));
   usage_.set_output_tokens(usage_.output_tokens() + static_cast<uint32_t>(ids.size()));
 
-  v1::GenerateEvent event;
-  event.set_candidate(0);
-  v1::TextDelta& delta = *event.mutable_text();
-  delta.set_tokens(static_cast<uint32_t>(ids.size()));
+  const auto tokens = static_cast<int>(ids.size());
   if (cause == FinishCause::kStopId) ids.remove_suffix(1);  // the stop id is not shown
-  if (!assembler_->Push(ids, *delta.mutable_text()).ok()) {
+  ReplyDelta delta;
+  if (!assembler_->Push(ids, delta).ok()) {
     return {.enough = false, .error = InvariantError("a worker sent an id outside the vocabulary")};
   }
-  if (cause != FinishCause::kNone) assembler_->Finish(*delta.mutable_text());
-  const absl::Status sent = sink_.OnEvent(std::move(event));
+  if (cause != FinishCause::kNone) assembler_->Finish(delta);
+  usage_.set_thought_tokens(usage_.thought_tokens() + static_cast<uint32_t>(delta.thought_tokens));
+  const absl::Status sent = SendDelta(std::move(delta), tokens);
   return {.enough = assembler_->stopped_by().has_value(), .error = sent};
 }
 
@@ -274,10 +277,54 @@ absl::Status ChatCall::SendStarted(uint64_t seed) {
   return sink_.OnEvent(std::move(event));
 }
 
+// The step's tokens are told with what they belong to; calls are counted with the text.
+absl::Status ChatCall::SendDelta(ReplyDelta delta, int tokens) {
+  const int text_tokens = tokens - delta.thought_tokens;
+  if (delta.thought_tokens > 0 || !delta.thought.empty()) {
+    v1::GenerateEvent event;
+    event.set_candidate(0);
+    event.mutable_thought()->set_tokens(static_cast<uint32_t>(delta.thought_tokens));
+    if (include_thoughts_) event.mutable_thought()->set_text(std::move(delta.thought));
+    RETURN_IF_ERROR(sink_.OnEvent(std::move(event)));
+  }
+  if (text_tokens > 0 || !delta.text.empty()) {
+    v1::GenerateEvent event;
+    event.set_candidate(0);
+    event.mutable_text()->set_tokens(static_cast<uint32_t>(text_tokens));
+    event.mutable_text()->set_text(std::move(delta.text));
+    RETURN_IF_ERROR(sink_.OnEvent(std::move(event)));
+  }
+  const auto first_call = assembler_->tool_calls() - static_cast<int>(delta.tool_calls.size());
+  for (size_t i = 0; i < delta.tool_calls.size(); ++i) {
+    RETURN_IF_ERROR(SendToolCall(std::move(delta.tool_calls[i]), first_call + static_cast<int>(i)));
+  }
+  return absl::OkStatus();
+}
+
+// The id follows from the answer's, so it names the call in logs too.
+absl::Status ChatCall::SendToolCall(ParsedToolCall call, int index) {
+  v1::GenerateEvent event;
+  event.set_candidate(0);
+  v1::ToolCallDelta& delta = *event.mutable_tool_call();
+  delta.set_index(static_cast<uint32_t>(index));
+  delta.set_id(absl::StrCat("call-", absl::StripPrefix(response_id_, kResponsePrefix), "-", index));
+  delta.set_name(std::move(call.name));
+  delta.set_arguments(std::move(call.arguments));
+  return sink_.OnEvent(std::move(event));
+}
+
+// A turn that the model has ended may be one that waits for its calls' results.
+v1::FinishReason ChatCall::ReasonFor(FinishCause cause) const {
+  if (cause != FinishCause::kStopId) return ToProto(cause);
+  if (assembler_->tool_calls() > 0) return v1::FINISH_REASON_TOOL_CALLS;
+  return assembler_->has_malformed_call() ? v1::FINISH_REASON_MALFORMED_TOOL_CALL
+                                          : v1::FINISH_REASON_STOP;
+}
+
 absl::Status ChatCall::SendFinished(FinishCause cause) {
   v1::GenerateEvent event;
   event.set_candidate(0);
-  event.mutable_finished()->set_reason(ToProto(cause));
+  event.mutable_finished()->set_reason(ReasonFor(cause));
   if (cause == FinishCause::kStopString) {
     event.mutable_finished()->set_stop_string(stop_[*assembler_->stopped_by()]);
   }

@@ -86,6 +86,9 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   void OnEnd(const GenerationResult& result) override;
 
   absl::Status SendStarted(uint64_t seed);
+  absl::Status SendDelta(ReplyDelta delta, int tokens);
+  absl::Status SendToolCall(ParsedToolCall call, int index);
+  v1::FinishReason ReasonFor(FinishCause cause) const;
   absl::Status SendFinished(FinishCause cause);
   absl::Status SendSummary(const GenerationResult* result);
   void CountRefusal(const absl::Status& status);
@@ -107,6 +110,7 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   AdmissionSlot slot_;
   v1::Usage usage_;
   std::vector<std::string> stop_;
+  bool include_thoughts_ = false;
   std::unique_ptr<ReplyAssembler> assembler_;
   std::string prefill_worker_, decode_worker_;
   RequestNumber number_{};

@@ -6,23 +6,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "media/image_size.h"
+#include "gateway/field_reader.h"
+#include "gateway/message_reader.h"
+#include "gateway/tool_reader.h"
 #include "runtime/base/error.h"
 #include "runtime/base/random.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
 namespace {
-
-absl::Status Invalid(absl::string_view field, absl::string_view limit, absl::string_view actual) {
-  return InvalidField(Reason::kFieldInvalid, field, limit, actual);
-}
-
-absl::Status AtMost(absl::string_view field, int64_t actual, int64_t max, absl::string_view unit) {
-  if (actual <= max) return absl::OkStatus();
-  return Invalid(field, absl::StrCat("at most ", max, unit), absl::StrCat(actual, unit));
-}
 
 // ---- Sampling.
 
@@ -50,137 +42,20 @@ absl::StatusOr<SamplingChoice> ReadSampling(const v1::Sampling& sampling,
 
 // ---- Messages.
 
-absl::StatusOr<int> ReadBudget(absl::string_view field, uint32_t budget) {
-  for (const int allowed : kImageBudgets) {
-    if (budget == static_cast<uint32_t>(allowed)) return allowed;
-  }
-  return Invalid(field, absl::StrJoin(kImageBudgets, ", "), absl::StrCat(budget));
-}
-
-absl::StatusOr<Role> ReadRole(absl::string_view path, v1::Role role, bool is_first) {
-  const std::string field = absl::StrCat(path, ".role");
-  switch (role) {
-    case v1::ROLE_USER:
-      return Role::kUser;
-    case v1::ROLE_MODEL:
-      return Role::kAssistant;
-    case v1::ROLE_SYSTEM:
-    case v1::ROLE_DEVELOPER:
-      if (!is_first) return Invalid(field, "a system message only as the first", "a later one");
-      return role == v1::ROLE_SYSTEM ? Role::kSystem : Role::kDeveloper;
-    default:
-      break;
-  }
-  return Invalid(field, "SYSTEM, DEVELOPER, USER or MODEL",
-                 role == v1::ROLE_UNSPECIFIED ? "nothing" : absl::StrCat(static_cast<int>(role)));
-}
-
-// Reads messages one by one, counting what is limited for the request as a whole.
-class MessageReader {
- public:
-  MessageReader(const RequestLimits& limits, int image_token_budget, ChatRequest& out)
-      : limits_(limits), image_token_budget_(image_token_budget), out_(out) {}
-
-  absl::Status Read(int index, v1::Message& message) {
-    const std::string path = absl::StrCat("messages[", index, "]");
-    ASSIGN_OR_RETURN(const Role role, ReadRole(path, message.role(), index == 0));
-    const int num_parts = message.parts_size();
-    const std::string parts = absl::StrCat(path, ".parts");
-    if (num_parts == 0) return Invalid(parts, "at least 1", "none");
-    RETURN_IF_ERROR(AtMost(parts, num_parts, limits_.parts_per_message_max, ""));
-    // One text part alone is what other APIs call a plain string; the template tells the two apart.
-    Message read{.role = role, .parts = {}, .is_list = num_parts > 1};
-    for (int i = 0; i < num_parts; ++i) {
-      ASSIGN_OR_RETURN(Part part,
-                       ReadPart(absl::StrCat(parts, "[", i, "]"), *message.mutable_parts(i)));
-      const bool is_media = std::holds_alternative<MediaPart>(part);
-      if (is_media && (role == Role::kSystem || role == Role::kDeveloper)) {
-        return Invalid(absl::StrCat(parts, "[", i, "]"), "text in a system message", "media");
-      }
-      read.parts.push_back(std::move(part));
-    }
-    out_.messages.push_back(std::move(read));
-    return absl::OkStatus();
-  }
-
- private:
-  absl::StatusOr<Part> ReadPart(const std::string& path, v1::Part& part) {
-    switch (part.content_case()) {
-      case v1::Part::kText:
-        return ReadText(absl::StrCat(path, ".text"), *part.mutable_text());
-      case v1::Part::kImage:
-        return ReadImage(absl::StrCat(path, ".image"), *part.mutable_image());
-      case v1::Part::kAudio:
-        return ReadAudio(absl::StrCat(path, ".audio"), *part.mutable_audio());
-      case v1::Part::CONTENT_NOT_SET:
-        break;
-    }
-    return Invalid(path, "text, image or audio", "nothing");
-  }
-
-  absl::StatusOr<Part> ReadText(const std::string& field, std::string& text) {
-    text_bytes_ += static_cast<int64_t>(text.size());
-    if (text_bytes_ > limits_.text_bytes_max) {
-      return Invalid(field, absl::StrCat("at most ", limits_.text_bytes_max, " bytes of text"),
-                     absl::StrCat(text_bytes_, " bytes up to here"));
-    }
-    RETURN_IF_ERROR(CheckUtf8(text, field));
-    return TextPart{std::move(text)};
-  }
-
-  absl::StatusOr<Part> ReadImage(const std::string& field, v1::Image& image) {
-    const std::string data = absl::StrCat(field, ".data");
-    if (!image.has_data()) return Invalid(data, "a JPEG or PNG file", "nothing");
-    if (++images_ > limits_.images_max) return TooMany(data, limits_.images_max, " images");
-    int budget = image_token_budget_;
-    if (image.has_token_budget()) {
-      ASSIGN_OR_RETURN(budget,
-                       ReadBudget(absl::StrCat(field, ".token_budget"), image.token_budget()));
-    }
-    Keep(MediaKind::kImage, data, *image.mutable_data(), budget);
-    return MediaPart{MediaKind::kImage};
-  }
-
-  absl::StatusOr<Part> ReadAudio(const std::string& field, v1::Audio& audio) {
-    const std::string data = absl::StrCat(field, ".data");
-    if (!audio.has_data()) return Invalid(data, "a WAV file", "nothing");
-    if (++audios_ > limits_.audios_max) return TooMany(data, limits_.audios_max, " sounds");
-    Keep(MediaKind::kAudio, data, *audio.mutable_data(), 0);
-    return MediaPart{MediaKind::kAudio};
-  }
-
-  static absl::Status TooMany(absl::string_view field, int max, absl::string_view unit) {
-    return InvalidField(Reason::kMediaLimit, field, absl::StrCat("at most ", max, unit),
-                        absl::StrCat(max + 1, unit));
-  }
-
-  void Keep(MediaKind kind, const std::string& field, std::string& bytes, int budget) {
-    out_.media.push_back({.kind = kind,
-                          .field = field,
-                          .bytes = std::make_shared<const std::string>(std::move(bytes)),
-                          .image_token_budget = budget});
-  }
-
-  const RequestLimits& limits_;
-  const int image_token_budget_;
-  ChatRequest& out_;
-  int64_t text_bytes_ = 0;
-  int images_ = 0;
-  int audios_ = 0;
-};
-
 absl::Status ReadMessages(v1::GenerateRequest& request, const ServedModel& model,
-                          ChatRequest& out) {
+                          FieldReader& fields, ChatRequest& out) {
   if (request.messages_size() == 0) return Invalid("messages", "at least 1", "none");
   RETURN_IF_ERROR(AtMost("messages", request.messages_size(), model.limits.messages_max, ""));
   int budget = model.defaults.image_token_budget;
   if (request.has_image_token_budget()) {
-    ASSIGN_OR_RETURN(budget, ReadBudget("image_token_budget", request.image_token_budget()));
+    ASSIGN_OR_RETURN(budget, ReadImageBudget("image_token_budget", request.image_token_budget()));
   }
-  MessageReader reader(model.limits, budget, out);
+  MessageReader reader(model.limits, budget, fields, out);
   for (int i = 0; i < request.messages_size(); ++i) {
     RETURN_IF_ERROR(reader.Read(i, *request.mutable_messages(i)));
   }
+  RETURN_IF_ERROR(reader.Finish());
+  MoveTextBesideCalls(out.conversation.messages, model.tokenizer->vocabulary());
   return absl::OkStatus();
 }
 
@@ -209,6 +84,10 @@ absl::Status CheckChoices(const v1::GenerateRequest& request) {
     return Invalid("route", "AUTO or DISAGGREGATED",
                    absl::StrCat(static_cast<int>(request.route())));
   }
+  if (!v1::ToolChoice_IsValid(request.tool_choice())) {
+    return Invalid("tool_choice", "AUTO or NONE",
+                   absl::StrCat(static_cast<int>(request.tool_choice())));
+  }
   return absl::OkStatus();
 }
 
@@ -220,6 +99,8 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
   RETURN_IF_ERROR(CheckChoices(request));
   ChatRequest read;
   read.thinking = request.thinking() == v1::THINKING_MODE_ON;
+  read.preserve_thinking = request.preserve_thinking();
+  read.include_thoughts = request.include_thoughts();
   read.validate_only = request.validate_only();
   read.ignore_stop_tokens = request.ignore_stop_tokens();
   ASSIGN_OR_RETURN(read.sampling, ReadSampling(request.sampling(), model.defaults));
@@ -230,7 +111,10 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
         std::min<uint32_t>(tokens, static_cast<uint32_t>(std::numeric_limits<int>::max())));
   }
   RETURN_IF_ERROR(ReadStop(request, model.limits, read.stop));
-  RETURN_IF_ERROR(ReadMessages(request, model, read));
+  FieldReader fields(model.limits);
+  ASSIGN_OR_RETURN(std::vector<Tool> tools, ReadTools(request, model.limits, fields));
+  if (request.tool_choice() != v1::TOOL_CHOICE_NONE) read.conversation.tools = std::move(tools);
+  RETURN_IF_ERROR(ReadMessages(request, model, fields, read));
   return read;
 }
 

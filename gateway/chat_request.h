@@ -23,9 +23,11 @@ struct MediaInput {
 };
 
 struct ChatRequest {
-  std::vector<Message> messages;
+  Conversation conversation;
   std::vector<MediaInput> media;  // in order of appearance
   bool thinking = false;
+  bool preserve_thinking = false;  // show thoughts of earlier tool loops again
+  bool include_thoughts = false;   // send the client what the model thinks
   SamplingChoice sampling;
   std::optional<int> output_tokens_max;
   std::vector<std::string> stop;

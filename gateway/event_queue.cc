@@ -7,30 +7,43 @@
 #include "runtime/base/error.h"
 
 namespace cleave {
+namespace {
+
+template <typename Delta>
+bool Append(const Delta& more, Delta& last) {
+  last.mutable_text()->append(more.text());
+  last.set_tokens(last.tokens() + more.tokens());
+  return true;
+}
+
+// Adds a delta to one of the same kind and candidate; false for any other pair.
+bool Merge(const v1::GenerateEvent& event, v1::GenerateEvent& last) {
+  if (event.candidate() != last.candidate() || event.event_case() != last.event_case())
+    return false;
+  if (event.has_text()) return Append(event.text(), *last.mutable_text());
+  if (event.has_thought()) return Append(event.thought(), *last.mutable_thought());
+  return false;
+}
+
+}  // namespace
 
 absl::Status EventQueue::Push(v1::GenerateEvent event) {
-  if (event.has_text()) {
-    if (steps_ >= steps_max_) {
-      return MakeError(absl::StatusCode::kAborted,
-                       absl::StrCat("the client reads too slowly: ", steps_, " steps wait for it"),
-                       {.reason = Reason::kSlowReader,
-                        .field = "",
-                        .limit = absl::StrCat("at most ", steps_max_, " steps"),
-                        .actual = absl::StrCat(steps_, " steps"),
-                        .retry_after = std::nullopt});
-    }
-    ++steps_;
-    if (events_.size() >= events_max_ && events_.back().event.has_text() &&
-        events_.back().event.candidate() == event.candidate()) {
-      v1::TextDelta& last = *events_.back().event.mutable_text();
-      last.mutable_text()->append(event.text().text());
-      last.set_tokens(last.tokens() + event.text().tokens());
-      ++events_.back().steps;
-      return absl::OkStatus();
-    }
+  const bool is_step = event.has_text() || event.has_thought();
+  if (is_step && steps_ >= steps_max_) {
+    return MakeError(absl::StatusCode::kAborted,
+                     absl::StrCat("the client reads too slowly: ", steps_, " steps wait for it"),
+                     {.reason = Reason::kSlowReader,
+                      .field = "",
+                      .limit = absl::StrCat("at most ", steps_max_, " steps"),
+                      .actual = absl::StrCat(steps_, " steps"),
+                      .retry_after = std::nullopt});
   }
-  const int steps = event.has_text() ? 1 : 0;
-  events_.push_back({std::move(event), steps});
+  if (is_step) ++steps_;
+  if (events_.size() >= events_max_ && Merge(event, events_.back().event)) {
+    ++events_.back().steps;
+    return absl::OkStatus();
+  }
+  events_.push_back({std::move(event), is_step ? 1 : 0});
   return absl::OkStatus();
 }
 

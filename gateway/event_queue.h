@@ -10,8 +10,9 @@
 
 namespace cleave {
 
-// At most `events_max` wait; from there on text is added to the last one. A client that is more
-// than `steps_max` steps behind is given up. Not thread-safe.
+// From `events_max` waiting ones on, text and thoughts are added to the last one where it is of the
+// same kind. A client that is `steps_max` deltas of them behind is given up; tool calls add at most
+// one event to each. Not thread-safe.
 class EventQueue {
  public:
   static constexpr size_t kEventsMax = 64;

@@ -25,6 +25,13 @@ void Describe(const RequestLimits& requests, const MediaLimits& media, int conte
   out.set_stop_strings_max(static_cast<uint32_t>(requests.stop_strings_max));
   out.set_stop_string_bytes_max(static_cast<uint32_t>(requests.stop_string_bytes_max));
   out.set_output_tokens_max(static_cast<uint32_t>(context_tokens_max - 1));
+  out.set_tools_max(static_cast<uint32_t>(requests.tools_max));
+  out.set_tool_calls_per_message_max(static_cast<uint32_t>(requests.tool_calls_per_message_max));
+  out.set_schema_bytes_max(static_cast<uint64_t>(requests.schema_bytes_max));
+  out.set_arguments_bytes_max(static_cast<uint64_t>(requests.arguments_bytes_max));
+  out.set_result_json_bytes_max(static_cast<uint64_t>(requests.result_json_bytes_max));
+  out.set_json_bytes_max(static_cast<uint64_t>(requests.json_bytes_max));
+  out.set_json_depth_max(static_cast<uint32_t>(requests.json_depth_max));
   for (const int budget : kImageBudgets) {
     out.add_image_token_budgets(static_cast<uint32_t>(budget));
   }

@@ -78,11 +78,14 @@ absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel
     extents.push_back({.tokens = tokens, .frames = {}});
     (input.kind == MediaKind::kImage ? prompt.image_tokens : prompt.audio_tokens) += tokens;
   }
-  const TemplateOptions options{.thinking = request.thinking, .generation_prompt = true};
+  const TemplateOptions options{.thinking = request.thinking,
+                                .preserve_thinking = request.preserve_thinking,
+                                .generation_prompt = true};
   ASSIGN_OR_RETURN(const RenderedPrompt rendered,
-                   RenderChat(request.messages, options, model.tokenizer->vocabulary()));
+                   RenderChat(request.conversation, options, model.tokenizer->vocabulary()));
   ASSIGN_OR_RETURN(EncodedPrompt encoded, EncodePrompt(rendered, extents, *model.tokenizer));
   prompt.ids = std::move(encoded.ids);
+  prompt.ends_in_thought = rendered.ends_in_thought;
   prompt.media.reserve(encoded.spans.size());
   for (const MediaSpan& span : encoded.spans) {
     prompt.media.push_back(MakeItem(request.media[static_cast<size_t>(span.media)], span));

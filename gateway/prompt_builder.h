@@ -17,6 +17,7 @@ struct Prompt {
   std::vector<MediaItem> media;  // ascending by position
   int image_tokens = 0;          // soft tokens
   int audio_tokens = 0;
+  bool ends_in_thought = false;  // the answer starts inside a thought
 };
 
 // Reads the headers of media, counts their tokens, prints the conversation, encodes it. What users

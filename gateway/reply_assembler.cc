@@ -1,6 +1,7 @@
 #include "gateway/reply_assembler.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "runtime/base/status.h"
@@ -18,36 +19,49 @@ size_t BegunAtEnd(absl::string_view text, absl::string_view stop) {
 
 }  // namespace
 
-ReplyAssembler::ReplyAssembler(const Vocabulary& vocabulary, std::vector<std::string> stop_strings)
+ReplyAssembler::ReplyAssembler(const Vocabulary& vocabulary, std::vector<std::string> stop_strings,
+                               bool starts_in_thought)
     : vocabulary_(vocabulary),
       stop_strings_(std::move(stop_strings)),
-      detokenizer_(vocabulary, /*skip_special=*/true) {}
+      parser_(vocabulary, starts_in_thought) {}
 
-absl::Status ReplyAssembler::Push(absl::Span<const TokenId> ids, std::string& text) {
+absl::Status ReplyAssembler::Push(absl::Span<const TokenId> ids, ReplyDelta& delta) {
   for (const TokenId id : ids) {
     if (stopped_by_) return absl::OkStatus();
-    RETURN_IF_ERROR(PushId(id));
+    RETURN_IF_ERROR(PushId(id, delta));
   }
-  CutAtStop();
-  Release(text);
   return absl::OkStatus();
 }
 
-absl::Status ReplyAssembler::PushId(TokenId id) {
-  std::string hidden;
-  RETURN_IF_ERROR(detokenizer_.Push(id, in_thought_ ? hidden : pending_));
-  const SpecialTokens& special = vocabulary_.special();
-  if (id == special.channel_begin) in_thought_ = true;
-  if (id == special.channel_end) in_thought_ = false;
+absl::Status ReplyAssembler::PushId(TokenId id, ReplyDelta& delta) {
+  const bool was_in_thought = parser_.in_thought();
+  OutputDelta parsed;
+  RETURN_IF_ERROR(parser_.Push(id, parsed));
+  const bool begins_call = id == vocabulary_.special().tool_call_begin;
+  if (!begins_call && (was_in_thought || parser_.in_thought())) ++delta.thought_tokens;
+  Add(std::move(parsed), delta);
+  Release(HeldForStop(), delta);
   return absl::OkStatus();
 }
 
-void ReplyAssembler::Finish(std::string& text) {
+void ReplyAssembler::Finish(ReplyDelta& delta) {
   if (stopped_by_) return;
-  std::string hidden;
-  detokenizer_.Finish(in_thought_ ? hidden : pending_);
+  OutputDelta parsed;
+  parser_.Finish(parsed);
+  Add(std::move(parsed), delta);
+  Release(0, delta);
+}
+
+// One id releases either text or what is none, but for the text that waits in front of it.
+void ReplyAssembler::Add(OutputDelta parsed, ReplyDelta& delta) {
+  pending_ += parsed.content;
   CutAtStop();
-  text += std::exchange(pending_, "");
+  if (stopped_by_) return;
+  delta.thought += parsed.thought;
+  tool_calls_ += static_cast<int>(parsed.tool_calls.size());
+  std::move(parsed.tool_calls.begin(), parsed.tool_calls.end(),
+            std::back_inserter(delta.tool_calls));
+  has_malformed_call_ = has_malformed_call_ || !parsed.malformed.empty();
 }
 
 // Of several stop strings the one that is complete first ends the text; of two that are complete at
@@ -68,13 +82,17 @@ void ReplyAssembler::CutAtStop() {
   if (stopped_by_) pending_.resize(best_end - stop_strings_[*stopped_by_].size());
 }
 
-void ReplyAssembler::Release(std::string& text) {
+size_t ReplyAssembler::HeldForStop() const {
   size_t held = 0;
-  if (!stopped_by_) {
-    for (const std::string& stop : stop_strings_) held = std::max(held, BegunAtEnd(pending_, stop));
-  }
-  text.append(pending_, 0, pending_.size() - held);
-  pending_.erase(0, pending_.size() - held);
+  if (stopped_by_) return held;
+  for (const std::string& stop : stop_strings_) held = std::max(held, BegunAtEnd(pending_, stop));
+  return held;
+}
+
+void ReplyAssembler::Release(size_t held, ReplyDelta& delta) {
+  const size_t released = pending_.size() - held;
+  trimmer_.Push(absl::string_view(pending_).substr(0, released), delta.text);
+  pending_.erase(0, released);
 }
 
 }  // namespace cleave

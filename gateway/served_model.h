@@ -16,12 +16,21 @@ namespace cleave {
 struct RequestLimits {
   int messages_max = 1024;
   int parts_per_message_max = 256;
-  int64_t text_bytes_max = int64_t{8} << 20;
+  int64_t text_bytes_max = int64_t{8} << 20;  // messages, thoughts, results, descriptions
   int images_max = 16;
   int audios_max = 16;
   int stop_strings_max = 16;
   int stop_string_bytes_max = 128;
   int detokenize_ids_max = 1 << 20;
+  int tools_max = 128;
+  int tool_calls_per_message_max = 128;
+  int tool_name_bytes_max = 64;
+  int call_id_bytes_max = 64;
+  int64_t schema_bytes_max = int64_t{256} << 10;
+  int64_t arguments_bytes_max = int64_t{256} << 10;  // of one call
+  int64_t result_json_bytes_max = int64_t{1} << 20;
+  int64_t json_bytes_max = int64_t{2} << 20;  // schemas, arguments and JSON results together
+  int json_depth_max = 32;
 };
 
 // Immutable after creation, so any thread may read it.

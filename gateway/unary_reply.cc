@@ -6,6 +6,17 @@
 #include "runtime/rpc/status.h"
 
 namespace cleave {
+namespace {
+
+void AccumulateCall(const v1::ToolCallDelta& delta, v1::Candidate& candidate) {
+  while (candidate.tool_calls_size() <= static_cast<int>(delta.index())) candidate.add_tool_calls();
+  v1::ToolCall& call = *candidate.mutable_tool_calls(static_cast<int>(delta.index()));
+  if (!delta.id().empty()) call.set_id(delta.id());
+  if (!delta.name().empty()) call.set_name(delta.name());
+  call.mutable_arguments()->append(delta.arguments());
+}
+
+}  // namespace
 
 void Accumulate(const v1::GenerateEvent& event, v1::GenerateResponse& response) {
   if (event.has_started()) {
@@ -26,6 +37,8 @@ void Accumulate(const v1::GenerateEvent& event, v1::GenerateResponse& response) 
   }
   v1::Candidate& candidate = *response.mutable_candidates(static_cast<int>(event.candidate()));
   if (event.has_text()) candidate.mutable_text()->append(event.text().text());
+  if (event.has_thought()) candidate.mutable_thought()->append(event.thought().text());
+  if (event.has_tool_call()) AccumulateCall(event.tool_call(), candidate);
   if (event.has_finished()) {
     candidate.set_reason(event.finished().reason());
     candidate.set_stop_string(event.finished().stop_string());

@@ -3,12 +3,13 @@
 #include <optional>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "runtime/base/check.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
 #include "tokenizer/chat_text.h"
+#include "tokenizer/prompt_writer.h"
+#include "tokenizer/tool_format.h"
 
 namespace cleave {
 namespace {
@@ -27,242 +28,232 @@ absl::string_view TurnName(Role role) {
       return "user";
     case Role::kAssistant:
     case Role::kModel:
+    case Role::kTool:
       break;
   }
   return "model";
 }
 
-std::string PartField(size_t message, size_t part) {
-  return absl::StrCat("messages[", message, "].parts[", part, "]");
+// Which name a result's id stands for: of several calls with one id the last one's.
+using CallNames = absl::flat_hash_map<std::optional<std::string>, absl::string_view>;
+
+CallNames NamesOf(const std::vector<ToolCall>& calls) {
+  CallNames names;
+  for (const ToolCall& call : calls) names.insert_or_assign(call.id, call.name);
+  return names;
 }
+
+absl::string_view NameOr(absl::string_view name) { return name.empty() ? "unknown" : name; }
 
 // Prints a conversation into a RenderedPrompt, step by step as the reference's template does.
 class Renderer {
  public:
-  Renderer(absl::Span<const Message> messages, const TemplateOptions& options,
+  Renderer(const Conversation& conversation, const TemplateOptions& options,
            const Vocabulary& vocabulary)
-      : messages_(messages),
+      : messages_(conversation.messages),
+        tools_(conversation.tools),
         options_(options),
-        vocabulary_(vocabulary),
-        special_(vocabulary.special()) {}
+        channel_begin_(vocabulary.bytes(vocabulary.special().channel_begin)),
+        channel_end_(vocabulary.bytes(vocabulary.special().channel_end)),
+        writer_(vocabulary),
+        special_(writer_.special()) {}
 
-  RenderedPrompt Render() && {
-    Control(special_.bos);
+  absl::StatusOr<RenderedPrompt> Render() && {
+    writer_.Control(special_.bos);
     const bool leads_with_system = !messages_.empty() && IsSystem(messages_[0].role);
-    if (leads_with_system || options_.thinking) {
-      SystemTurn(leads_with_system ? &messages_[0] : nullptr);
+    if (leads_with_system || options_.thinking || !tools_.empty()) {
+      RETURN_IF_ERROR(SystemTurn(leads_with_system ? &messages_[0] : nullptr));
     }
-    std::optional<Role> previous;
+    for (size_t i = 0; i < messages_.size(); ++i) {
+      if (messages_[i].role == Role::kUser) last_user_ = i;
+    }
     for (size_t i = leads_with_system ? 1 : 0; i < messages_.size(); ++i) {
-      Turn(i, previous);
-      previous = messages_[i].role;
+      if (messages_[i].role != Role::kTool) Turn(i);
     }
     if (options_.generation_prompt) GenerationPrompt();
-    return std::move(prompt_);
+    return std::move(writer_).Finish();
   }
 
  private:
-  void SystemTurn(const Message* message) {
-    Control(special_.turn_begin);
-    Text("system\n");
+  // What stands last: it decides how the turn ends and how the prompt does.
+  enum class Last { kText, kCall, kResponse };
+
+  absl::Status SystemTurn(const Message* message) {
+    writer_.Control(special_.turn_begin);
+    writer_.Text("system\n");
     if (options_.thinking) {
-      Control(special_.think);
-      Text("\n");
+      writer_.Control(special_.think);
+      writer_.Text("\n");
     }
     if (message != nullptr) {
       for (const Part& part : message->parts) {
-        Text(TrimWhitespace(std::get<TextPart>(part).text));
-        if (message->is_list) Text(" ");
+        writer_.Text(TrimWhitespace(std::get<TextPart>(part).text));
+        if (message->is_list) writer_.Text(" ");
       }
+    }
+    for (size_t i = 0; i < tools_.size(); ++i) {
+      writer_.Control(special_.tool_begin);
+      const absl::Status written = WriteDeclaration(tools_[i], writer_);
+      if (!written.ok()) return PrefixField(written, absl::StrCat("tools[", i, "]"));
+      writer_.Control(special_.tool_end);
     }
     EndTurn();
+    return absl::OkStatus();
   }
 
-  void Turn(size_t index, std::optional<Role> previous) {
+  void Turn(size_t index) {
     const Message& message = messages_[index];
     const bool is_model = IsModel(message.role);
-    if (!is_model || previous != Role::kAssistant) {
-      Control(special_.turn_begin);
-      Text(absl::StrCat(TurnName(message.role), "\n"));
+    last_ = Last::kText;
+    if (!is_model || previous_ != Role::kAssistant) {
+      writer_.Control(special_.turn_begin);
+      writer_.Text(absl::StrCat(TurnName(message.role), "\n"));
     }
+    Thought(message, index);
+    for (const ToolCall& call : message.tool_calls) {
+      WriteToolCall(call, writer_);
+      last_ = Last::kCall;
+    }
+    Results(message, index);
+    const bool has_content = Content(message, index);
+    EndTurnOf(message, index, has_content);
+    previous_ = message.role;
+  }
+
+  void Thought(const Message& message, size_t index) {
+    if (message.thought.empty()) return;
+    const bool is_current = !last_user_ || index > *last_user_;
+    if (!is_current && !(options_.preserve_thinking && !message.tool_calls.empty())) return;
+    writer_.Control(special_.channel_begin);
+    writer_.Text(absl::StrCat("thought\n", message.thought, "\n"));
+    writer_.Control(special_.channel_end);
+  }
+
+  void Results(const Message& message, size_t index) {
+    for (const ToolResponse& response : message.tool_responses) {
+      WriteToolResponse(NameOr(response.name), response.response, writer_);
+      last_ = Last::kResponse;
+    }
+    if (message.tool_calls.empty() || !message.tool_responses.empty()) return;
+    const CallNames names = NamesOf(message.tool_calls);
+    for (size_t i = index + 1; i < messages_.size() && messages_[i].role == Role::kTool; ++i) {
+      const auto found = names.find(messages_[i].call_id);
+      WriteToolResponse(found != names.end() ? found->second : NameOr(messages_[i].tool_name),
+                        messages_[i].result, writer_);
+      for (size_t part = 0; part < messages_[i].parts.size(); ++part) MediaOf(i, part);
+      last_ = Last::kResponse;
+    }
+  }
+
+  bool MediaOf(size_t message, size_t part) {
+    const auto* media = std::get_if<MediaPart>(&messages_[message].parts[part]);
+    if (media == nullptr) return false;
+    writer_.Media({media->kind, static_cast<int>(message), static_cast<int>(part)});
+    return true;
+  }
+
+  // False when nothing was to be printed.
+  bool Content(const Message& message, size_t index) {
+    bool has_content = false;
     for (size_t part = 0; part < message.parts.size(); ++part) {
-      if (const auto* media = std::get_if<MediaPart>(&message.parts[part])) {
-        Media({media->kind, static_cast<int>(index), static_cast<int>(part)});
-      } else {
-        const std::string& text = std::get<TextPart>(message.parts[part]).text;
-        Text(is_model ? StripThoughts(text, vocabulary_.bytes(special_.channel_begin),
-                                      vocabulary_.bytes(special_.channel_end))
-                      : TrimWhitespace(text));
+      if (MediaOf(index, part)) {
+        has_content = true;
+        continue;
       }
+      const std::string& text = std::get<TextPart>(message.parts[part]).text;
+      const std::string cleaned = IsModel(message.role)
+                                      ? StripThoughts(text, channel_begin_, channel_end_)
+                                      : std::string(TrimWhitespace(text));
+      has_content = has_content || !cleaned.empty();
+      writer_.Text(cleaned);
     }
+    return has_content;
+  }
+
+  // A call without its result is left open, and so is a turn that the next message continues or
+  // that the model is to go on with after a result.
+  void EndTurnOf(const Message& message, size_t index, bool has_content) {
+    size_t next = index + 1;
+    while (next < messages_.size() && messages_[next].role == Role::kTool) ++next;
+    const bool is_last = next == messages_.size();
+    const bool is_answered = last_ == Last::kResponse;
+    if (last_ == Last::kCall) return writer_.Control(special_.tool_response_begin);
     const bool is_continued =
-        is_model && index + 1 < messages_.size() && messages_[index + 1].role == Role::kAssistant;
-    if (!is_continued) EndTurn();
+        IsModel(message.role) && !is_last && messages_[next].role == Role::kAssistant;
+    if (!is_continued && !(is_answered && !has_content && is_last)) EndTurn();
   }
 
   // Without thinking the prompt holds a thought that is already over, so the answer starts at once.
   void GenerationPrompt() {
-    Control(special_.turn_begin);
-    Text("model\n");
-    if (options_.thinking) return;
-    Control(special_.channel_begin);
-    Text("thought\n");
-    Control(special_.channel_end);
+    if (last_ == Last::kText) {
+      writer_.Control(special_.turn_begin);
+      writer_.Text("model\n");
+      if (options_.thinking) return;
+      OpenThought();
+      writer_.Control(special_.channel_end);
+    } else if (last_ == Last::kResponse && options_.thinking) {
+      OpenThought();
+      writer_.EndInThought();
+    }
+  }
+
+  void OpenThought() {
+    writer_.Control(special_.channel_begin);
+    writer_.Text("thought\n");
   }
 
   void EndTurn() {
-    Control(special_.turn_end);
-    Text("\n");
+    writer_.Control(special_.turn_end);
+    writer_.Text("\n");
   }
 
-  void Control(TokenId id) { prompt_.segments.push_back(RenderedPrompt::Control{id}); }
-
-  void Text(absl::string_view text) {
-    if (text.empty()) return;
-    std::vector<RenderedPrompt::Segment>& segments = prompt_.segments;
-    if (segments.empty() || !std::holds_alternative<std::string>(segments.back())) {
-      segments.push_back(std::string());
-    }
-    absl::StrAppend(&std::get<std::string>(segments.back()), text);
-  }
-
-  void Media(const MediaPlace& place) {
-    prompt_.segments.push_back(RenderedPrompt::Media{static_cast<int>(prompt_.media.size())});
-    prompt_.media.push_back(place);
-  }
-
-  const absl::Span<const Message> messages_;
+  const std::vector<Message>& messages_;
+  const std::vector<Tool>& tools_;
   const TemplateOptions options_;
-  const Vocabulary& vocabulary_;
+  const absl::string_view channel_begin_, channel_end_;
+  PromptWriter writer_;
   const SpecialTokens& special_;
-  RenderedPrompt prompt_;
+  std::optional<size_t> last_user_;
+  std::optional<Role> previous_;  // of the last message that was no tool result
+  Last last_ = Last::kText;
 };
 
-absl::Status CheckMessages(absl::Span<const Message> messages) {
-  for (size_t i = 0; i < messages.size(); ++i) {
-    for (size_t j = 0; j < messages[i].parts.size(); ++j) {
-      if (const auto* text = std::get_if<TextPart>(&messages[i].parts[j])) {
-        RETURN_IF_ERROR(CheckUtf8(text->text, PartField(i, j)));
-      } else if (i == 0 && IsSystem(messages[i].role)) {
-        return InvalidField(Reason::kFieldInvalid, PartField(i, j),
-                            "text in a leading system message", "media");
-      }
-    }
+absl::Status CheckCalls(const std::vector<ToolCall>& calls, absl::string_view path) {
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const std::string call = absl::StrCat(path, ".tool_calls[", i, "]");
+    RETURN_IF_ERROR(CheckUtf8(calls[i].name, absl::StrCat(call, ".name")));
+    const Json& arguments = calls[i].arguments;
+    if (arguments.AsObject() != nullptr || arguments.IsNull()) continue;
+    return InvalidField(Reason::kFieldInvalid, absl::StrCat(call, ".arguments"), "an object",
+                        arguments.TypeName());
   }
   return absl::OkStatus();
 }
 
-// Turns segments into ids. Text is gathered until a control token ends it.
-class Encoder {
- public:
-  explicit Encoder(const Tokenizer& tokenizer)
-      : tokenizer_(tokenizer), special_(tokenizer.vocabulary().special()) {}
-
-  void AddText(absl::string_view text) { absl::StrAppend(&text_, text); }
-
-  absl::Status AddControl(TokenId id) {
-    RETURN_IF_ERROR(tokenizer_.AppendText(text_, encoded_.ids));
-    text_.clear();
-    encoded_.ids.push_back(id);
-    return absl::OkStatus();
-  }
-
-  absl::Status AddMedia(int index, MediaKind kind, const MediaExtent& extent) {
-    if (kind == MediaKind::kVideo) return AddVideo(index, extent);
-    const MediaSpan span{
-        .media = index, .frame = 0, .kind = kind, .first = 0, .tokens = extent.tokens};
-    if (kind == MediaKind::kImage) {
-      return AddSpan(span, special_.image_begin, special_.image_soft, special_.image_end);
+absl::Status CheckMessage(const Message& message, absl::string_view path, bool is_first) {
+  for (size_t i = 0; i < message.parts.size(); ++i) {
+    const std::string part = absl::StrCat(path, ".parts[", i, "]");
+    if (const auto* text = std::get_if<TextPart>(&message.parts[i])) {
+      RETURN_IF_ERROR(CheckUtf8(text->text, part));
+    } else if (is_first && IsSystem(message.role)) {
+      return InvalidField(Reason::kFieldInvalid, part, "text in a leading system message", "media");
     }
-    return AddSpan(span, special_.audio_begin, special_.audio_soft, special_.audio_end);
   }
-
-  absl::StatusOr<EncodedPrompt> Finish() && {
-    RETURN_IF_ERROR(tokenizer_.AppendText(text_, encoded_.ids));
-    return std::move(encoded_);
-  }
-
- private:
-  absl::Status AddVideo(int index, const MediaExtent& extent) {
-    if (extent.frames.empty()) return NoTokens(index);
-    for (size_t i = 0; i < extent.frames.size(); ++i) {
-      const auto [seconds, tokens] = extent.frames[i];
-      AddText(absl::StrFormat("%s%02d:%02d ", i == 0 ? "" : " ", seconds / 60, seconds % 60));
-      const MediaSpan span{.media = index,
-                           .frame = static_cast<int>(i),
-                           .kind = MediaKind::kVideo,
-                           .first = 0,
-                           .tokens = tokens};
-      RETURN_IF_ERROR(AddSpan(span, special_.image_begin, special_.video_soft, special_.image_end));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status AddSpan(MediaSpan span, TokenId begin, TokenId soft, TokenId end) {
-    if (span.tokens < 1) return NoTokens(span.media);
-    RETURN_IF_ERROR(AddControl(begin));
-    span.first = static_cast<int64_t>(encoded_.ids.size());
-    encoded_.ids.insert(encoded_.ids.end(), static_cast<size_t>(span.tokens), soft);
-    encoded_.spans.push_back(span);
-    return AddControl(end);
-  }
-
-  static absl::Status NoTokens(int index) {
-    return InvalidField(Reason::kMediaLimit, absl::StrCat("media[", index, "]"), "at least 1 token",
-                        "none");
-  }
-
-  const Tokenizer& tokenizer_;
-  const SpecialTokens& special_;
-  std::string text_;
-  EncodedPrompt encoded_;
-};
-
-TokenId SoftToken(MediaKind kind, const SpecialTokens& special) {
-  if (kind == MediaKind::kImage) return special.image_soft;
-  return kind == MediaKind::kAudio ? special.audio_soft : special.video_soft;
+  RETURN_IF_ERROR(CheckUtf8(message.thought, absl::StrCat(path, ".thought")));
+  RETURN_IF_ERROR(CheckUtf8(message.tool_name, absl::StrCat(path, ".tool_name")));
+  return CheckCalls(message.tool_calls, path);
 }
 
 }  // namespace
 
-absl::StatusOr<RenderedPrompt> RenderChat(absl::Span<const Message> messages,
+absl::StatusOr<RenderedPrompt> RenderChat(const Conversation& conversation,
                                           const TemplateOptions& options,
                                           const Vocabulary& vocabulary) {
-  RETURN_IF_ERROR(CheckMessages(messages));
-  return Renderer(messages, options, vocabulary).Render();
-}
-
-std::string SpellOut(const RenderedPrompt& prompt, const Vocabulary& vocabulary) {
-  std::string text;
-  for (const RenderedPrompt::Segment& segment : prompt.segments) {
-    if (const auto* control = std::get_if<RenderedPrompt::Control>(&segment)) {
-      absl::StrAppend(&text, vocabulary.bytes(control->id));
-    } else if (const auto* media = std::get_if<RenderedPrompt::Media>(&segment)) {
-      const MediaKind kind = prompt.media[static_cast<size_t>(media->index)].kind;
-      absl::StrAppend(&text, vocabulary.bytes(SoftToken(kind, vocabulary.special())));
-    } else {
-      absl::StrAppend(&text, std::get<std::string>(segment));
-    }
+  for (size_t i = 0; i < conversation.messages.size(); ++i) {
+    RETURN_IF_ERROR(
+        CheckMessage(conversation.messages[i], absl::StrCat("messages[", i, "]"), i == 0));
   }
-  return text;
-}
-
-absl::StatusOr<EncodedPrompt> EncodePrompt(const RenderedPrompt& prompt,
-                                           absl::Span<const MediaExtent> extents,
-                                           const Tokenizer& tokenizer) {
-  CHECK(extents.size() == prompt.media.size());
-  Encoder encoder(tokenizer);
-  for (const RenderedPrompt::Segment& segment : prompt.segments) {
-    if (const auto* control = std::get_if<RenderedPrompt::Control>(&segment)) {
-      RETURN_IF_ERROR(encoder.AddControl(control->id));
-    } else if (const auto* media = std::get_if<RenderedPrompt::Media>(&segment)) {
-      const auto i = static_cast<size_t>(media->index);
-      RETURN_IF_ERROR(encoder.AddMedia(media->index, prompt.media[i].kind, extents[i]));
-    } else {
-      encoder.AddText(std::get<std::string>(segment));
-    }
-  }
-  return std::move(encoder).Finish();
+  return Renderer(conversation, options, vocabulary).Render();
 }
 
 }  // namespace cleave

@@ -19,14 +19,16 @@ absl::string_view LastCodePoint(absl::string_view text) {
   return text.substr(CodePointBoundaryAtMost(text, text.size() - 1));
 }
 
-}  // namespace
-
-absl::string_view TrimWhitespace(absl::string_view text) {
+absl::string_view TrimFront(absl::string_view text) {
   while (!text.empty()) {
     const Utf8Prefix first = ReadUtf8(text);
     if (!IsWhitespace(first.code_point)) break;
     text.remove_prefix(first.length);
   }
+  return text;
+}
+
+absl::string_view TrimBack(absl::string_view text) {
   while (!text.empty()) {
     const absl::string_view last = LastCodePoint(text);
     if (!IsWhitespace(ReadUtf8(last).code_point)) break;
@@ -35,6 +37,10 @@ absl::string_view TrimWhitespace(absl::string_view text) {
   return text;
 }
 
+}  // namespace
+
+absl::string_view TrimWhitespace(absl::string_view text) { return TrimBack(TrimFront(text)); }
+
 std::string StripThoughts(absl::string_view text, absl::string_view channel_begin,
                           absl::string_view channel_end) {
   std::string kept;
@@ -42,6 +48,18 @@ std::string StripThoughts(absl::string_view text, absl::string_view channel_begi
     absl::StrAppend(&kept, piece.substr(0, piece.find(channel_begin)));
   }
   return std::string(TrimWhitespace(kept));
+}
+
+void StreamTrimmer::Push(absl::string_view piece, std::string& out) {
+  if (!started_) piece = TrimFront(piece);
+  if (piece.empty()) return;
+  started_ = true;
+  const absl::string_view kept = TrimBack(piece);
+  if (!kept.empty()) {
+    absl::StrAppend(&out, held_, kept);
+    held_.clear();
+  }
+  absl::StrAppend(&held_, piece.substr(kept.size()));
 }
 
 }  // namespace cleave

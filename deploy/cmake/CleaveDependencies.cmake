@@ -61,6 +61,10 @@ endforeach()
 find_package(GIF REQUIRED)  # giflib itself has no pkg-config file
 add_library(third_party::gif ALIAS GIF::GIF)
 
+# Unicode's upper and lower case. The shared library's symbols carry its version.
+pkg_check_modules(icu REQUIRED IMPORTED_TARGET GLOBAL icu-uc)
+add_library(third_party::icu ALIAS PkgConfig::icu)
+
 find_package(prometheus-cpp CONFIG REQUIRED)
 add_library(third_party::prometheus INTERFACE IMPORTED)
 target_link_libraries(third_party::prometheus INTERFACE prometheus-cpp::pull)

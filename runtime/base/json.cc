@@ -13,7 +13,6 @@
 namespace cleave {
 namespace {
 
-constexpr int kDepthMax = 64;
 constexpr size_t kKeyShownMax = 512;  // bytes, of one that is an error
 // Iterative: nesting costs heap, not stack.
 constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
@@ -60,7 +59,7 @@ struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder
 
 }  // namespace
 
-absl::Status CheckJsonDepth(absl::string_view text, absl::string_view name) {
+absl::Status CheckJsonDepth(absl::string_view text, absl::string_view name, int depth_max) {
   int depth = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -71,9 +70,9 @@ absl::Status CheckJsonDepth(absl::string_view text, absl::string_view name) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '{' || c == '[') {
-      if (++depth > kDepthMax) {
+      if (++depth > depth_max) {
         return absl::InvalidArgumentError(
-            absl::StrCat(name, ": nested deeper than ", kDepthMax, " levels"));
+            absl::StrCat(name, ": nested deeper than ", depth_max, " levels"));
       }
     } else if (c == '}' || c == ']') {
       --depth;

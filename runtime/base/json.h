@@ -24,9 +24,13 @@ struct IntRange {
   int64_t max = std::numeric_limits<int64_t>::max();
 };
 
-// INVALID_ARGUMENT when brackets outside strings nest deeper than 64 levels. For readers that make
-// a tree of their own: one is destroyed recursively, so its depth is bounded before it exists.
-absl::Status CheckJsonDepth(absl::string_view text, absl::string_view name);
+inline constexpr int kJsonDepthMax = 64;
+
+// INVALID_ARGUMENT when brackets outside strings nest deeper than `depth_max` levels. For readers
+// that make a tree of their own: one is destroyed recursively, so its depth is bounded before it
+// exists.
+absl::Status CheckJsonDepth(absl::string_view text, absl::string_view name,
+                            int depth_max = kJsonDepthMax);
 
 // A view into a JsonDocument, valid as long as that. Every getter fails with INVALID_ARGUMENT,
 // naming the place, when the member is absent or of another type or range.

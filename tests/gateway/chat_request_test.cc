@@ -48,7 +48,7 @@ TEST_F(ChatRequestTest, DefaultsAreTheModels) {
   EXPECT_EQ(request->sampling.min_p, 0.0f);
   EXPECT_FALSE(request->thinking);
   EXPECT_FALSE(request->output_tokens_max.has_value());
-  EXPECT_FALSE(request->messages[0].is_list);
+  EXPECT_FALSE(request->conversation.messages[0].is_list);
   EXPECT_NE(request->sampling.seed, Read(Question("a"))->sampling.seed) << "drawn for each";
 }
 
@@ -82,7 +82,7 @@ TEST_F(ChatRequestTest, MediaKeepTheirPlaceAndBudget) {
   EXPECT_EQ(read->media[1].field, "messages[0].parts[1].audio.data");
   EXPECT_EQ(*read->media[1].bytes, "sound");
   EXPECT_EQ(read->media[2].image_token_budget, 1120);
-  EXPECT_TRUE(read->messages[0].is_list);
+  EXPECT_TRUE(read->conversation.messages[0].is_list);
 }
 
 TEST_F(ChatRequestTest, RefusesMessages) {

@@ -38,6 +38,28 @@ TEST(EventQueueTest, JoinsTextOfASlowClient) {
   EXPECT_TRUE(queue.Pop()->has_finished());
 }
 
+TEST(EventQueueTest, JoinsWhatIsOfOneKind) {
+  const auto thought = [](const std::string& text) {
+    v1::GenerateEvent event;
+    event.set_candidate(0);
+    event.mutable_thought()->set_text(text);
+    event.mutable_thought()->set_tokens(1);
+    return event;
+  };
+  v1::GenerateEvent call;
+  call.set_candidate(0);
+  call.mutable_tool_call()->set_name("f");
+  EventQueue queue(/*events_max=*/1, /*steps_max=*/9);
+  for (const auto& event : {thought("a"), thought("b"), Text("c"), Text("d"), call, call}) {
+    ASSERT_TRUE(queue.Push(event).ok());
+  }
+  EXPECT_EQ(queue.Pop()->thought().text(), "ab");
+  EXPECT_EQ(queue.Pop()->text().text(), "cd");
+  EXPECT_EQ(queue.Pop()->tool_call().name(), "f");
+  EXPECT_TRUE(queue.Pop()->has_tool_call());
+  EXPECT_TRUE(queue.empty());
+}
+
 TEST(EventQueueTest, GivesAClientUp) {
   EventQueue queue(/*events_max=*/2, /*steps_max=*/3);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(queue.Push(Text("a")).ok());

@@ -34,7 +34,7 @@ TEST_F(GatewayServiceTest, StreamsAnAnswer) {
   request.set_max_output_tokens(50);
   const StreamResult result = Stream(request, absl::Seconds(20), "my-id");
   ASSERT_TRUE(result.status.ok()) << result.status;
-  EXPECT_EQ(result.text(), " hello the use");
+  EXPECT_EQ(result.text(), "hello the use");
   EXPECT_EQ(result.request_id, "my-id");
   ASSERT_GE(result.events.size(), 4u);  // steps that waited for the first token came with it
   for (size_t i = 0; i < result.events.size(); ++i) EXPECT_EQ(result.events[i].index(), i);

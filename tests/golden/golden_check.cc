@@ -1,5 +1,6 @@
-// golden_check model|drafter|media|tokenizer|detokenizer --cases DIR [--tokenizer FILE]
-//              [--kernels NAME] [--isa NAME] [--threads N] [--kv-form compact|plain]
+// golden_check model|drafter|media|tokenizer|template|detokenizer|parser --cases DIR
+//              [--tokenizer FILE] [--kernels NAME] [--isa NAME] [--threads N]
+//              [--kv-form compact|plain]
 //
 // Compares Cleave with data of the reference implementation, and prints the largest error of every
 // case and stage beside its bound. DIR is laid out as tests/golden/data is. Exits non-zero on a
@@ -50,8 +51,10 @@ int main(int argc, char** argv) {
         ->required();
     return sub;
   };
-  CLI::App* tokenizer_command = text_command("tokenizer", "Text to ids, and the chat template");
+  CLI::App* tokenizer_command = text_command("tokenizer", "Text to ids");
+  CLI::App* template_command = text_command("template", "Conversations to prompts");
   CLI::App* detokenizer_command = text_command("detokenizer", "Ids to text, as it is released");
+  CLI::App* parser_command = text_command("parser", "Answers to thought, text and tool calls");
   CLI11_PARSE(app, argc, argv);
 
   Report report(quiet);
@@ -67,9 +70,12 @@ int main(int argc, char** argv) {
     cleave::golden::CheckMedia(cases, report);
   } else if (tokenizer_command->parsed()) {
     cleave::golden::CheckTokenizer(cases, tokenizer, report);
+  } else if (template_command->parsed()) {
     cleave::golden::CheckTemplate(cases, tokenizer, report);
   } else if (detokenizer_command->parsed()) {
     cleave::golden::CheckDetokenizer(cases, tokenizer, report);
+  } else if (parser_command->parsed()) {
+    cleave::golden::CheckParser(cases, tokenizer, report);
   }
   return report.Finish();
 }

@@ -31,7 +31,6 @@ absl::StatusOr<std::string> Unpack(const std::string& file) {
 // The lines of one kind, so far.
 struct Kind {
   int same = 0;
-  int left_out = 0;
   std::vector<std::string> failed_ids;
   std::vector<std::string> details;
 };
@@ -50,12 +49,11 @@ absl::Status CheckLine(const std::string& text, const LineCheck& check,
   const JsonValue line = document.root();
   ASSIGN_OR_RETURN(const std::string name, line.String("kind"));
   ASSIGN_OR_RETURN(const int64_t id, line.Int("id"));
-  absl::StatusOr<LineResult> result = check(line);
+  absl::StatusOr<LineResult> result = check(line, text);
   if (!result.ok()) result = LineResult{Verdict::kDiffers, std::string(result.status().message())};
   // "cldr/af" and "cldr/am" are one kind to the reader.
   Kind& kind = kinds[name.substr(0, name.find('/'))];
   if (result->verdict == Verdict::kSame) ++kind.same;
-  if (result->verdict == Verdict::kLeftOut) ++kind.left_out;
   if (result->verdict == Verdict::kDiffers) {
     kind.failed_ids.push_back(absl::StrCat(id));
     if (kind.details.size() < kShownMax) {
@@ -103,17 +101,13 @@ int CheckLines(const std::string& path, absl::string_view subject, const LineChe
   if (lines == 0) {
     return ReportFailure(subject, absl::NotFoundError(absl::StrCat(path, ": no lines")), report);
   }
-  int failed = 0, same = 0, left_out = 0;
+  int failed = 0, same = 0;
   for (const auto& [name, kind] : kinds) {
-    if (kind.same > 0 || !kind.failed_ids.empty()) {
-      ReportKind(absl::StrCat(subject, "/", name), kind, report);
-    }
+    ReportKind(absl::StrCat(subject, "/", name), kind, report);
     failed += static_cast<int>(kind.failed_ids.size());
     same += kind.same;
-    left_out += kind.left_out;
   }
-  report.Note(absl::StrCat(subject, ": ", same, " of ", same + failed, " lines the same, ",
-                           left_out, " left out"));
+  report.Note(absl::StrCat(subject, ": ", same, " of ", same + failed, " lines the same"));
   return failed;
 }
 

@@ -23,7 +23,7 @@ absl::StatusOr<std::vector<TokenId>> ReadIds(const JsonValue& line, absl::string
 // "12 34 56": for messages.
 std::string ShowIds(const std::vector<TokenId>& ids);
 
-enum class Verdict { kSame, kDiffers, kLeftOut };
+enum class Verdict { kSame, kDiffers };
 
 // What one line gave; `detail` is shown for the first lines that differ.
 struct LineResult {
@@ -31,7 +31,9 @@ struct LineResult {
   std::string detail;
 };
 
-using LineCheck = std::function<absl::StatusOr<LineResult>(const JsonValue& line)>;
+// Gets a line as it is read, and its text for what must survive reading.
+using LineCheck =
+    std::function<absl::StatusOr<LineResult>(const JsonValue& line, const std::string& text)>;
 
 // Runs `check` over every line of `path` and reports one case a kind, named `subject`/kind.
 // Returns how many lines failed.

@@ -1,10 +1,9 @@
 #include "tests/golden/text_check.h"
 
-#include <filesystem>
-
 #include "absl/strings/str_cat.h"
 #include "runtime/base/status.h"
 #include "tests/golden/text_cases.h"
+#include "tests/support/conversation_json.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/stream_detokenizer.h"
 
@@ -56,69 +55,6 @@ absl::StatusOr<LineResult> CheckDetokenizerLine(const Vocabulary& vocabulary,
                     absl::StrCat("tail \"", tail, "\", text \"", text, "\"")};
 }
 
-// A member that is absent, null, false, "" or empty: the template does not see it.
-bool IsUnused(const JsonValue& object, absl::string_view key) {
-  if (!object.Has(key)) return true;
-  const JsonValue value = *object.Member(key);
-  if (value.IsString()) return value.AsString()->empty();
-  if (value.IsArray()) return value.AsArray()->empty();
-  return false;
-}
-
-bool IsPlainMessage(const JsonValue& message) {
-  for (const char* key : {"tool_calls", "tool_responses", "reasoning", "reasoning_content"}) {
-    if (!IsUnused(message, key)) return false;
-  }
-  const absl::StatusOr<std::string> role = message.String("role");
-  return role.ok() && *role != "tool";
-}
-
-absl::StatusOr<Role> ReadRole(const JsonValue& message) {
-  ASSIGN_OR_RETURN(const std::string name, message.String("role"));
-  if (name == "system") return Role::kSystem;
-  if (name == "developer") return Role::kDeveloper;
-  if (name == "user") return Role::kUser;
-  if (name == "assistant") return Role::kAssistant;
-  if (name == "model") return Role::kModel;
-  return absl::InvalidArgumentError(absl::StrCat("unknown role ", name));
-}
-
-// The template prints nothing for a part that it does not know, and reads the text of any part in
-// the leading system message: both are text parts here.
-absl::StatusOr<Part> ReadPart(const JsonValue& part, bool in_leading_system) {
-  ASSIGN_OR_RETURN(const std::string type,
-                   part.Has("type") ? part.String("type") : std::string("text"));
-  if (!in_leading_system) {
-    if (type == "image" || type == "image_url") return Part(MediaPart{MediaKind::kImage});
-    if (type == "audio" || type == "input_audio") return Part(MediaPart{MediaKind::kAudio});
-    if (type == "video") return Part(MediaPart{MediaKind::kVideo});
-    if (type != "text") return Part(TextPart{});
-  }
-  if (!part.Has("text")) return Part(TextPart{});
-  ASSIGN_OR_RETURN(std::string text, part.String("text"));
-  return Part(TextPart{std::move(text)});
-}
-
-absl::StatusOr<Message> ReadMessage(const JsonValue& value, bool is_first) {
-  Message message;
-  ASSIGN_OR_RETURN(message.role, ReadRole(value));
-  if (!value.Has("content")) return message;
-  ASSIGN_OR_RETURN(const JsonValue content, value.Member("content"));
-  if (content.IsString()) {
-    message.parts.push_back(TextPart{std::string(*content.AsString())});
-    return message;
-  }
-  if (!content.IsArray()) return message;  // the template prints nothing for other types
-  message.is_list = true;
-  const bool is_system = message.role == Role::kSystem || message.role == Role::kDeveloper;
-  ASSIGN_OR_RETURN(const std::vector<JsonValue> parts, content.AsArray());
-  for (const JsonValue& part : parts) {
-    ASSIGN_OR_RETURN(Part read, ReadPart(part, is_first && is_system));
-    message.parts.push_back(std::move(read));
-  }
-  return message;
-}
-
 // The prompt's ids with each media part as its soft token alone, as the cases have it. Videos get
 // no timestamps there, so they are not encoded by EncodePrompt.
 absl::StatusOr<std::vector<TokenId>> PlaceholderIds(const RenderedPrompt& prompt,
@@ -167,34 +103,30 @@ bool HasVideo(const RenderedPrompt& prompt) {
   return false;
 }
 
-absl::StatusOr<LineResult> CheckTemplateLine(const Tokenizer& tokenizer, const JsonValue& line) {
-  const LineResult left_out{Verdict::kLeftOut, ""};
-  if (!IsUnused(line, "tools") || line.Has("error")) return left_out;
-  ASSIGN_OR_RETURN(const JsonValue list, line.Member("messages"));
-  ASSIGN_OR_RETURN(const std::vector<JsonValue> values, list.AsArray());
-  std::vector<Message> messages;
-  for (const JsonValue& value : values) {
-    if (!IsPlainMessage(value)) return left_out;
-    ASSIGN_OR_RETURN(Message message, ReadMessage(value, messages.empty()));
-    messages.push_back(std::move(message));
+absl::StatusOr<RenderedPrompt> RenderLine(const Json& line, const Vocabulary& vocabulary) {
+  ASSIGN_OR_RETURN(const Conversation conversation, ReadConversation(line));
+  return RenderChat(conversation, ReadTemplateOptions(line), vocabulary);
+}
+
+absl::StatusOr<LineResult> CheckTemplateLine(const Tokenizer& tokenizer, const JsonValue& line,
+                                             const std::string& line_text) {
+  ASSIGN_OR_RETURN(const Json request, ParseJson(line_text, kJsonDepthMax));
+  const absl::StatusOr<RenderedPrompt> prompt = RenderLine(request, tokenizer.vocabulary());
+  if (line.Has("error")) {
+    return LineResult{prompt.ok() ? Verdict::kDiffers : Verdict::kSame, "rendered, not refused"};
   }
-  TemplateOptions options;
-  ASSIGN_OR_RETURN(options.thinking, line.Bool("enable_thinking"));
-  ASSIGN_OR_RETURN(options.generation_prompt, line.Bool("add_generation_prompt"));
+  if (!prompt.ok()) return prompt.status();
   ASSIGN_OR_RETURN(const std::string expected_text, line.String("prompt"));
   ASSIGN_OR_RETURN(const std::vector<TokenId> expected_ids, ReadIds(line, "ids"));
-
-  ASSIGN_OR_RETURN(const RenderedPrompt prompt,
-                   RenderChat(messages, options, tokenizer.vocabulary()));
-  const std::string text = SpellOut(prompt, tokenizer.vocabulary());
+  const std::string text = SpellOut(*prompt, tokenizer.vocabulary());
   if (text != expected_text) {
     return LineResult{Verdict::kDiffers,
                       absl::StrCat("prompt \"", text, "\", expected \"", expected_text, "\"")};
   }
-  ASSIGN_OR_RETURN(const std::vector<TokenId> ids, PlaceholderIds(prompt, tokenizer));
+  ASSIGN_OR_RETURN(const std::vector<TokenId> ids, PlaceholderIds(*prompt, tokenizer));
   LineResult result = Compare(ids, expected_ids);
-  if (result.verdict != Verdict::kSame || HasVideo(prompt)) return result;
-  ASSIGN_OR_RETURN(const std::vector<TokenId> collapsed, CollapsedIds(prompt, tokenizer));
+  if (result.verdict != Verdict::kSame || HasVideo(*prompt)) return result;
+  ASSIGN_OR_RETURN(const std::vector<TokenId> collapsed, CollapsedIds(*prompt, tokenizer));
   return Compare(collapsed, expected_ids);
 }
 
@@ -206,20 +138,21 @@ int CheckTokenizer(const std::string& cases_dir, const std::string& tokenizer_fi
   if (!tokenizer.ok()) return ReportFailure("tokenizer", tokenizer.status(), report);
   return CheckLines(
       cases_dir + "/tokenizer.jsonl", "tokenizer",
-      [&](const JsonValue& line) { return CheckTokenizerLine(**tokenizer, line); }, report);
+      [&](const JsonValue& line, const std::string&) {
+        return CheckTokenizerLine(**tokenizer, line);
+      },
+      report);
 }
 
 int CheckTemplate(const std::string& cases_dir, const std::string& tokenizer_file, Report& report) {
-  const std::string cases = cases_dir + "/chat.jsonl";
-  if (!std::filesystem::exists(cases)) {
-    report.Note(absl::StrCat("no templates compared: there is no ", cases));
-    return 0;
-  }
   const auto tokenizer = LoadTokenizer(tokenizer_file);
   if (!tokenizer.ok()) return ReportFailure("template", tokenizer.status(), report);
   return CheckLines(
-      cases, "template",
-      [&](const JsonValue& line) { return CheckTemplateLine(**tokenizer, line); }, report);
+      cases_dir + "/chat.jsonl", "template",
+      [&](const JsonValue& line, const std::string& text) {
+        return CheckTemplateLine(**tokenizer, line, text);
+      },
+      report);
 }
 
 int CheckDetokenizer(const std::string& cases_dir, const std::string& tokenizer_file,
@@ -228,7 +161,9 @@ int CheckDetokenizer(const std::string& cases_dir, const std::string& tokenizer_
   if (!tokenizer.ok()) return ReportFailure("detokenizer", tokenizer.status(), report);
   return CheckLines(
       cases_dir + "/detokenizer.jsonl", "detokenizer",
-      [&](const JsonValue& line) { return CheckDetokenizerLine((*tokenizer)->vocabulary(), line); },
+      [&](const JsonValue& line, const std::string&) {
+        return CheckDetokenizerLine((*tokenizer)->vocabulary(), line);
+      },
       report);
 }
 

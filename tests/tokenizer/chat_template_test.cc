@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error.h"
 #include "tests/tokenizer/small_tokenizer.h"
@@ -14,6 +16,27 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
+
+Json Parsed(absl::string_view text) { return *ParseJson(text, 32); }
+
+ToolCall Call(absl::string_view name, absl::string_view arguments, absl::string_view id = "1") {
+  return {std::string(id), std::string(name), Parsed(arguments)};
+}
+
+Message Calling(std::vector<ToolCall> calls, absl::string_view thought = "") {
+  Message message{.role = Role::kAssistant};
+  message.tool_calls = std::move(calls);
+  message.thought = std::string(thought);
+  return message;
+}
+
+Message Result(absl::string_view json, absl::string_view id = "1") {
+  Message message{.role = Role::kTool};
+  message.call_id = std::string(id);
+  message.result = Parsed(json);
+  return message;
+}
 
 Message TextMessage(Role role, absl::string_view text) {
   return {.role = role, .parts = {TextPart{std::string(text)}}, .is_list = false};
@@ -21,14 +44,16 @@ Message TextMessage(Role role, absl::string_view text) {
 
 class ChatTemplateTest : public testing::Test {
  protected:
-  RenderedPrompt Render(const std::vector<Message>& messages, TemplateOptions options = {}) {
-    auto prompt = RenderChat(messages, options, vocabulary());
+  RenderedPrompt Render(const std::vector<Message>& messages, TemplateOptions options = {},
+                        const std::vector<Tool>& tools = {}) {
+    auto prompt = RenderChat({messages, tools}, options, vocabulary());
     EXPECT_TRUE(prompt.ok()) << prompt.status();
     return *std::move(prompt);
   }
 
-  std::string Print(const std::vector<Message>& messages, TemplateOptions options = {}) {
-    return SpellOut(Render(messages, options), vocabulary());
+  std::string Print(const std::vector<Message>& messages, TemplateOptions options = {},
+                    const std::vector<Tool>& tools = {}) {
+    return SpellOut(Render(messages, options, tools), vocabulary());
   }
 
   const Vocabulary& vocabulary() const { return tokenizer_->vocabulary(); }
@@ -166,9 +191,96 @@ TEST_F(ChatTemplateTest, VideosBecomeTimedFrames) {
   EXPECT_EQ(encoded->ids[static_cast<size_t>(encoded->spans[1].first)], Id("<|video|>"));
 }
 
+TEST_F(ChatTemplateTest, AnAnsweredCallLeavesTheTurnOpen) {
+  const std::vector<Message> messages = {
+      TextMessage(Role::kUser, "Oslo?"),
+      Calling({Call("get_weather", R"({"unit":"C","city":"Oslo","days":[1,2]})")}, "need tool"),
+      Result(R"("-3")")};
+  const std::string answered =
+      "<bos><|turn>user\nOslo?<turn|>\n<|turn>model\n<|channel>thought\nneed tool\n<channel|>"
+      "<|tool_call>call:get_weather{city:<|\"|>Oslo<|\"|>,days:[1,2],unit:<|\"|>C<|\"|>}<tool_call|"
+      ">"
+      "<|tool_response>response:get_weather{value:<|\"|>-3<|\"|>}<tool_response|>";
+  EXPECT_EQ(Print(messages), answered);
+  EXPECT_FALSE(Render(messages).ends_in_thought);
+
+  const RenderedPrompt thinking = Render(messages, {.thinking = true});
+  EXPECT_TRUE(thinking.ends_in_thought);
+  EXPECT_EQ(SpellOut(thinking, vocabulary()),
+            absl::StrCat("<bos><|turn>system\n<|think|>\n<turn|>\n", answered.substr(5),
+                         "<|channel>thought\n"));
+}
+
+TEST_F(ChatTemplateTest, ThoughtsBelongToTheCurrentToolLoop) {
+  const std::vector<Message> messages = {
+      TextMessage(Role::kUser, "1"), Calling({Call("f", "{}")}, "old"), Result("1"),
+      TextMessage(Role::kAssistant, "a"), TextMessage(Role::kUser, "2")};
+  EXPECT_THAT(Print(messages), Not(HasSubstr("old")));
+  EXPECT_THAT(Print(messages, {.preserve_thinking = true}),
+              HasSubstr("<|channel>thought\nold\n<channel|><|tool_call>"));
+}
+
+TEST_F(ChatTemplateTest, AResultIsPrintedByItsMembersAndItsMediaFollow) {
+  Message result = Result(R"({"b":1.0,"A":null})");
+  result.parts = {MediaPart{MediaKind::kImage}};
+  const RenderedPrompt prompt =
+      Render({TextMessage(Role::kUser, "q"), Calling({Call("f", "{}")}), result});
+  EXPECT_THAT(SpellOut(prompt, vocabulary()),
+              HasSubstr("<|tool_response>response:f{A:null,b:1.0}<tool_response|><|image|>"));
+  EXPECT_THAT(prompt.media, ElementsAre(MediaPlace{MediaKind::kImage, 2, 0}));
+}
+
+TEST_F(ChatTemplateTest, ToolsAreDeclaredInTheSystemTurn) {
+  const Tool tool{Parsed(R"({"name":"get_weather","description":"Weather now.","parameters":{
+      "type":"object","required":["city"],"properties":{
+        "days":{"type":"array","items":{"type":"integer"}},
+        "city":{"type":"string","description":"City"},
+        "unit":{"type":"string","enum":["C","F"]}}}})")};
+  EXPECT_EQ(Print({}, {.generation_prompt = false}, {tool}),
+            "<bos><|turn>system\n<|tool>declaration:get_weather{description:<|\"|>Weather now."
+            "<|\"|>,parameters:{properties:{city:{description:<|\"|>City<|\"|>,type:<|\"|>STRING"
+            "<|\"|>},days:{items:{type:<|\"|>INTEGER<|\"|>},type:<|\"|>ARRAY<|\"|>},unit:{enum:["
+            "<|\"|>C<|\"|>,<|\"|>F<|\"|>],type:<|\"|>STRING<|\"|>}},required:[<|\"|>city<|\"|>],"
+            "type:<|\"|>OBJECT<|\"|>}}<tool|><turn|>\n");
+}
+
+TEST_F(ChatTemplateTest, ControlStringsInToolsStayText) {
+  const Tool tool{Parsed(R"({"name":"f","description":"<tool|><|\"|>"})")};
+  const RenderedPrompt prompt =
+      Render({TextMessage(Role::kUser, "q"), Calling({Call("f", R"({"<|turn>":"<tool_call|>"})")}),
+              Result(R"("<tool_response|>")")},
+             {.generation_prompt = false}, {tool});
+  const auto encoded = EncodePrompt(prompt, {}, *tokenizer_);
+  ASSERT_TRUE(encoded.ok()) << encoded.status();
+  const auto count = [&](absl::string_view spelling) {
+    return std::count(encoded->ids.begin(), encoded->ids.end(), Id(spelling));
+  };
+  EXPECT_EQ(count("<tool|>"), 1);
+  EXPECT_EQ(count("<tool_call|>"), 1);
+  EXPECT_EQ(count("<tool_response|>"), 1);
+  EXPECT_EQ(count("<|turn>"), 3);
+  EXPECT_EQ(count("<|\"|>"), 6);  // around the description, the argument and the result
+}
+
+TEST_F(ChatTemplateTest, RefusesWhatTheReferenceRefuses) {
+  const auto field = [&](const Conversation& conversation) {
+    return GetErrorDetail(RenderChat(conversation, {}, vocabulary()).status())
+        .value_or(ErrorDetail{})
+        .field;
+  };
+  EXPECT_EQ(field({{Calling({Call("f", "{}"), Call("f", "[1]")})}}),
+            "messages[0].tool_calls[1].arguments");
+  EXPECT_EQ(field({{}, {{Parsed("{}")}}}), "tools[0].name");
+  EXPECT_EQ(field({{}, {{Parsed(R"({"name":"f","parameters":{"properties":[1]}})")}}}),
+            "tools[0].parameters.properties");
+  EXPECT_EQ(field({{}, {{Parsed(R"({"name":"f","parameters":{"properties":{"a":{"type":"object",
+                "properties":{"b":{"type":"array","items":{"required":1}}}}}}})")}}}),
+            "tools[0].parameters.properties.a.properties.b.items.required");
+}
+
 TEST_F(ChatTemplateTest, RefusesBadInput) {
   const auto field = [&](const std::vector<Message>& messages) {
-    const absl::Status status = RenderChat(messages, {}, vocabulary()).status();
+    const absl::Status status = RenderChat({messages}, {}, vocabulary()).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     return GetErrorDetail(status).value_or(ErrorDetail{});
   };
@@ -197,6 +309,22 @@ TEST(ChatTextTest, Trims) {
   EXPECT_EQ(TrimWhitespace("\u200Ba\uFEFF"), "\u200Ba\uFEFF");
   EXPECT_EQ(TrimWhitespace(" \u3000 "), "");
   EXPECT_EQ(TrimWhitespace(""), "");
+}
+
+TEST(ChatTextTest, TrimsAStreamAsAWhole) {
+  for (const std::string text : {" \n a  b\u3000c \u00A0 ", "", "  ", "a"}) {
+    for (size_t step = 1; step < 5; ++step) {
+      StreamTrimmer trimmer;
+      std::string trimmed;
+      for (size_t i = 0; i < text.size();) {
+        size_t end = std::min(i + step, text.size());
+        while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
+        trimmer.Push(absl::string_view(text).substr(i, end - i), trimmed);
+        i = end;
+      }
+      EXPECT_EQ(trimmed, TrimWhitespace(text));
+    }
+  }
 }
 
 TEST(ChatTextTest, StripsThoughts) {

@@ -1,4 +1,5 @@
-"""text/: goldens of the tokenizer, the detokenizer and the chat template, for the tiny tokenizer. JSON Lines, ASCII."""
+"""text/: goldens of the tokenizer, the detokenizer, the chat template and the output parser, for the tiny
+tokenizer. JSON Lines, ASCII."""
 import hashlib
 import json
 import os
@@ -10,9 +11,11 @@ import sentencepiece
 from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
+import answers
 import chat_conversations
 import corpus
 import tiny_tokenizer
+import tool_conversations
 from tiny_tokenizer import SPACE
 
 SEED = 51
@@ -216,21 +219,17 @@ def detokenizer_lines(encoders):
 # ---- chat.jsonl
 
 
-def masked(messages):
-    """The messages with "<" in the text of clients replaced, so that control tokens in the rendered prompt are the
-    template's. What a model's turn holds is left alone: the template itself looks for thoughts in it."""
-    def mask(value):
-        return value.replace("<", "\ue000") if isinstance(value, str) else value
-
-    out = []
-    for message in messages:
-        content = message.get("content")
-        if message["role"] not in ("assistant", "model"):
-            if isinstance(content, list):
-                content = [{**part, "text": mask(part["text"])} if "text" in part else part for part in content]
-            message = {**message, "content": mask(content)}
-        out.append(message)
-    return out
+def masked(value):
+    """The same with "<" in every text replaced, so that control tokens in the rendered prompt are the template's. What
+    a model's turn says is left alone: the template itself looks for thoughts in it."""
+    if isinstance(value, str):
+        return value.replace("<", "\ue000")
+    if isinstance(value, list):
+        return [masked(element) for element in value]
+    if isinstance(value, dict):
+        said = value.get("role") in ("assistant", "model")
+        return {key: member if said and key == "content" else masked(member) for key, member in value.items()}
+    return value
 
 
 def chat_lines(encoders, template_path):
@@ -239,23 +238,49 @@ def chat_lines(encoders, template_path):
     assert hashlib.sha256(source.encode()).hexdigest() == TEMPLATE_SHA256
     template = _compile_jinja_template(source)
 
-    def render(messages, thinking, generation_prompt):
-        return template.render(messages=messages, tools=None, documents=None, add_generation_prompt=generation_prompt,
+    def render(messages, tools, thinking, preserve, generation_prompt):
+        return template.render(messages=messages, tools=tools, documents=None, add_generation_prompt=generation_prompt,
                                bos_token="<bos>", eos_token="<eos>", enable_thinking=thinking,
-                               preserve_thinking=False)
+                               preserve_thinking=preserve)
 
+    plain = [(kind, messages, None, thinking, False, generation_prompt)
+             for kind, messages, thinking, generation_prompt in chat_conversations.conversations()]
     lines = []
-    for kind, messages, thinking, generation_prompt in chat_conversations.conversations():
-        prompt = render(messages, thinking, generation_prompt)
-        split = encoders.control_pattern.split(render(masked(messages), thinking, generation_prompt))
+    for kind, messages, tools, *options in plain + tool_conversations.conversations():
+        thinking, preserve, generation_prompt = options
+        line = {"kind": kind, "messages": messages, "tools": tools, "enable_thinking": thinking,
+                "preserve_thinking": preserve, "add_generation_prompt": generation_prompt}
+        lines.append(line)
+        try:
+            prompt = render(messages, tools, *options)
+        except Exception:  # whatever the template stumbles over
+            line["error"] = True
+            continue
+        split = encoders.control_pattern.split(render(masked(messages), masked(tools), *options))
         pieces = [piece.replace("\ue000", "<") for piece in split]
-        assert "".join(pieces) == prompt
+        assert "".join(pieces) == prompt, prompt
         ids = []
         for i, piece in enumerate(pieces):
             ids += [encoders.control[piece]] if i % 2 else encoders.encode(piece, False)
-        lines.append({"kind": kind, "messages": messages, "tools": None, "enable_thinking": thinking,
-                      "preserve_thinking": False, "add_generation_prompt": generation_prompt, "prompt": prompt,
-                      "ids": ids, "text_holds_control": ids != encoders.encode(prompt, True)})
+        line.update(prompt=prompt, ids=ids, text_holds_control=ids != encoders.encode(prompt, True))
+    return lines
+
+
+# ---- parser.jsonl
+
+
+def parser_lines(encoders):
+    lines = []
+    for kind, pieces, start, expected in answers.answers():
+        ids, text = [], ""
+        for piece in pieces + [None]:
+            if piece is not None and not isinstance(piece, answers.Control):
+                text += piece
+                continue
+            ids += encoders.encode(text, False)
+            ids += [] if piece is None else [encoders.control[piece]]
+            text = ""
+        lines.append({"kind": kind, "start_in_thought": start, "ids": ids, "text": "".join(pieces), **expected})
     return lines
 
 
@@ -265,3 +290,4 @@ def write(out, folder, template_path):
     write_lines(tokenizer_lines(encoders), f"{out}/text/tokenizer.jsonl")
     write_lines(detokenizer_lines(encoders), f"{out}/text/detokenizer.jsonl")
     write_lines(chat_lines(encoders, template_path), f"{out}/text/chat.jsonl")
+    write_lines(parser_lines(encoders), f"{out}/text/parser.jsonl")

@@ -1,0 +1,126 @@
+#include "runtime/base/json_tree.h"
+
+#include <rapidjson/encodedstream.h>
+#include <rapidjson/error/en.h>
+#include <rapidjson/memorystream.h>
+#include <rapidjson/reader.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/base/json.h"
+#include "runtime/base/status.h"
+
+namespace cleave {
+namespace {
+
+// Iterative: nesting costs heap, not stack.
+constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
+                                 rapidjson::kParseValidateEncodingFlag |
+                                 rapidjson::kParseNumbersAsStringsFlag;
+
+// Keys of members whose values stand on a stack just above them, as one object. `members` keeps its
+// storage while the views into it are used.
+JsonObject MakeObject(std::vector<Json>& stack, size_t first) {
+  JsonObject members;
+  members.reserve((stack.size() - first) / 2);
+  absl::flat_hash_map<absl::string_view, size_t> places;
+  for (size_t i = first; i < stack.size(); i += 2) {
+    std::string& key = std::get<std::string>(stack[i].value);
+    const auto found = places.find(key);
+    if (found != places.end()) {
+      members[found->second].value = std::move(stack[i + 1]);
+      continue;
+    }
+    members.push_back({std::move(key), std::move(stack[i + 1])});
+    places.emplace(members.back().key, members.size() - 1);
+  }
+  return members;
+}
+
+// Builds the tree from a reader's events: finished values stand on a stack until the bracket around
+// them closes.
+struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
+  using Size = rapidjson::SizeType;
+
+  bool Null() { return Push({nullptr}); }
+  bool Bool(bool value) { return Push({value}); }
+  bool RawNumber(const char* text, Size length, bool) {
+    const absl::string_view digits(text, length);
+    double real = 0;
+    if (!absl::SimpleAtod(digits, &real) || !std::isfinite(real)) return false;
+    return Push({JsonNumber{std::string(digits)}});
+  }
+  bool String(const char* text, Size length, bool) { return Push({std::string(text, length)}); }
+  bool Key(const char* text, Size length, bool) { return Push({std::string(text, length)}); }
+  bool StartObject() { return true; }
+  bool EndObject(Size members) {
+    const size_t first = stack.size() - 2 * static_cast<size_t>(members);
+    return Replace(first, {MakeObject(stack, first)});
+  }
+  bool StartArray() { return true; }
+  bool EndArray(Size elements) {
+    const size_t first = stack.size() - elements;
+    JsonArray array(std::make_move_iterator(stack.begin() + static_cast<std::ptrdiff_t>(first)),
+                    std::make_move_iterator(stack.end()));
+    return Replace(first, {std::move(array)});
+  }
+
+  bool Push(Json value) {
+    stack.push_back(std::move(value));
+    return true;
+  }
+  bool Replace(size_t first, Json value) {
+    stack.resize(first);
+    return Push(std::move(value));
+  }
+
+  std::vector<Json> stack;
+};
+
+}  // namespace
+
+const Json* Json::Find(absl::string_view key) const {
+  const JsonObject* members = AsObject();
+  if (members == nullptr) return nullptr;
+  for (const JsonMember& member : *members) {
+    if (member.key == key) return &member.value;
+  }
+  return nullptr;
+}
+
+Json* Json::Find(absl::string_view key) {
+  return const_cast<Json*>(static_cast<const Json*>(this)->Find(key));
+}
+
+absl::string_view Json::TypeName() const {
+  constexpr absl::string_view kNames[] = {"null",     "true or false", "a number",
+                                          "a string", "a list",        "an object"};
+  return kNames[value.index()];
+}
+
+absl::StatusOr<Json> ParseJson(absl::string_view text, int depth_max) {
+  RETURN_IF_ERROR(CheckJsonDepth(text, "JSON", depth_max));
+  rapidjson::Reader reader;
+  rapidjson::MemoryStream bytes(text.data(), text.size());
+  rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
+  TreeBuilder builder;
+  reader.Parse<kParseFlags>(stream, builder);
+  if (reader.GetParseErrorCode() == rapidjson::kParseErrorTermination) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("JSON with a number beyond a double at byte ", reader.GetErrorOffset()));
+  }
+  if (reader.HasParseError()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("not JSON at byte ", reader.GetErrorOffset(), ": ",
+                     rapidjson::GetParseError_En(reader.GetParseErrorCode())));
+  }
+  return std::move(builder.stack.front());
+}
+
+}  // namespace cleave
