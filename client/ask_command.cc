@@ -10,8 +10,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/answer_printer.h"
 #include "client/chat_client.h"
 #include "client/commands.h"
+#include "client/tools_json.h"
 #include "runtime/base/address.h"
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
@@ -26,6 +28,7 @@ struct AskFlags {
   AskOptions options;
   std::string gateway = kGatewayDefault;
   std::vector<std::string> image_paths, audio_paths;
+  std::string conversation_path, tools_path;
   double timeout_seconds = 0;
   bool json = false;
   bool verbose = false;
@@ -39,31 +42,49 @@ absl::Status ReadFiles(const std::vector<std::string>& paths, std::vector<std::s
   return absl::OkStatus();
 }
 
-absl::Status Complete(AskFlags& flags) {
-  RETURN_IF_ERROR(CheckRequestId(flags.options.request_id));
-  if (flags.options.text == "-") {
-    flags.options.text.assign(std::istreambuf_iterator<char>(std::cin), {});
+// A GenerateRequest in protobuf's JSON.
+absl::StatusOr<v1::GenerateRequest> ReadConversation(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kFileBytesMax));
+  v1::GenerateRequest request;
+  const auto status = google::protobuf::util::JsonStringToMessage(json, &request);
+  if (status.ok()) return request;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, " is no cleave.v1.GenerateRequest: ", std::string(status.message())));
+}
+
+absl::Status ReadTools(const std::string& path, std::vector<v1::Tool>& tools) {
+  ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kFileBytesMax));
+  absl::StatusOr<std::vector<v1::Tool>> read = ReadToolsJson(json);
+  if (!read.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", read.status().message()));
   }
-  RETURN_IF_ERROR(CheckUtf8(flags.options.text, "TEXT"));
-  RETURN_IF_ERROR(CheckUtf8(flags.options.system, "--system"));
-  for (const std::string& stop : flags.options.stop) RETURN_IF_ERROR(CheckUtf8(stop, "--stop"));
-  RETURN_IF_ERROR(ReadFiles(flags.image_paths, flags.options.images));
-  RETURN_IF_ERROR(ReadFiles(flags.audio_paths, flags.options.audios));
-  if (flags.timeout_seconds > 0) flags.options.timeout = absl::Seconds(flags.timeout_seconds);
+  tools = *std::move(read);
   return absl::OkStatus();
 }
 
-void PrintEvent(const v1::GenerateEvent& event, bool json) {
-  if (json) {
-    google::protobuf::util::JsonPrintOptions options;
-    options.preserve_proto_field_names = true;
-    std::string line;
-    if (!google::protobuf::util::MessageToJsonString(event, &line, options).ok()) return;
-    std::printf("%s\n", line.c_str());
-  } else if (event.has_text()) {
-    std::fwrite(event.text().text().data(), 1, event.text().text().size(), stdout);
+absl::Status CheckTexts(const AskOptions& options) {
+  if (options.text) RETURN_IF_ERROR(CheckUtf8(*options.text, "TEXT"));
+  RETURN_IF_ERROR(CheckUtf8(options.system, "--system"));
+  for (const std::string& stop : options.stop) RETURN_IF_ERROR(CheckUtf8(stop, "--stop"));
+  return absl::OkStatus();
+}
+
+absl::Status Complete(AskFlags& flags) {
+  AskOptions& options = flags.options;
+  RETURN_IF_ERROR(CheckRequestId(options.request_id));
+  if (!options.text && flags.conversation_path.empty()) {
+    return absl::InvalidArgumentError("TEXT or --conversation is required");
   }
-  std::fflush(stdout);
+  if (options.text == "-") options.text->assign(std::istreambuf_iterator<char>(std::cin), {});
+  RETURN_IF_ERROR(CheckTexts(options));
+  if (!flags.conversation_path.empty()) {
+    ASSIGN_OR_RETURN(options.base, ReadConversation(flags.conversation_path));
+  }
+  if (!flags.tools_path.empty()) RETURN_IF_ERROR(ReadTools(flags.tools_path, options.tools));
+  RETURN_IF_ERROR(ReadFiles(flags.image_paths, options.images));
+  RETURN_IF_ERROR(ReadFiles(flags.audio_paths, options.audios));
+  if (flags.timeout_seconds > 0) options.timeout = absl::Seconds(flags.timeout_seconds);
+  return absl::OkStatus();
 }
 
 // CLI11 itself would take -1 for the largest number.
@@ -94,7 +115,7 @@ void PrintTimings(const AskResult& result) {
   std::string text = absl::StrFormat(
       "request   %s, %s, seed %u\n"
       "workers   prefill %s, decode %s\n"
-      "tokens    %u prompt (%u image, %u audio), %u output; ended by %s\n"
+      "tokens    %u prompt (%u image, %u audio), %u output (%u thought); ended by %s\n"
       "first     %.3f s to the first token\n"
       "rate      %.2f tokens/s after the first\n"
       "phases    queue %.3f, media %.3f, prefill %.3f, grant wait %.3f, transfer exposed %s, "
@@ -102,7 +123,7 @@ void PrintTimings(const AskResult& result) {
       "total     %.3f s\n",
       result.request_id, result.started.response_id(), result.started.seed(),
       result.summary.prefill_worker(), result.summary.decode_worker(), usage.prompt_tokens(),
-      usage.image_tokens(), usage.audio_tokens(), usage.output_tokens(),
+      usage.image_tokens(), usage.audio_tokens(), usage.output_tokens(), usage.thought_tokens(),
       ReasonWord(result.finished), t.time_to_first_token_seconds(),
       after_first > 0 ? decoded / after_first : 0, t.queue_seconds(), t.media_seconds(),
       t.prefill_seconds(), t.grant_wait_seconds(), exposed, t.handover_seconds(),
@@ -117,19 +138,16 @@ int Run(AskFlags& flags) {
     return kExitUsage;
   }
   ChatClient client(flags.gateway);
-  bool printed = false;
+  AnswerPrinter printer(flags.json);
   const absl::StatusOr<AskResult> result =
-      client.Ask(flags.options, [&](const v1::GenerateEvent& event) {
-        printed = printed || (event.has_text() && !flags.json);
-        PrintEvent(event, flags.json);
-      });
-  if (printed) std::printf("\n");
-  std::fflush(stdout);
+      client.Ask(flags.options, [&](const v1::GenerateEvent& event) { printer.Print(event); });
+  printer.End();
   if (!result.ok()) {
     std::fprintf(stderr, "cleave ask: %s\n", DescribeError(result.status()).c_str());
     return kExitFailed;
   }
-  if (flags.options.validate_only) {
+  printer.PrintCalls(*result);
+  if (result->finished.reason() == v1::FINISH_REASON_UNSPECIFIED) {  // only validated
     if (!flags.json) PrintCount(result->summary.usage());
   } else if (flags.verbose) {
     PrintTimings(*result);
@@ -143,7 +161,8 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   auto flags = std::make_shared<AskFlags>();  // shared by the parser and the returned function
   AskOptions& options = flags->options;
   CLI::App& ask = *app.add_subcommand("ask", "Ask one question and print the answer as it comes");
-  ask.add_option("TEXT", options.text, "The question; - reads it from standard input")->required();
+  ask.add_option("TEXT", options.text,
+                 "The question; - reads it from standard input. Not needed with --conversation");
   ask.add_option("--gateway", flags->gateway, "host:port of the gateway")
       ->check(AddressProblem)
       ->envname("CLEAVE_GATEWAY")
@@ -153,6 +172,14 @@ std::function<int()> DeclareAsk(CLI::App& app) {
   ask.add_option("--audio", flags->audio_paths, "A WAV file; may be given again")
       ->allow_extra_args(false);
   ask.add_option("--system", options.system, "What the model is told before the question");
+  ask.add_option("--tools", flags->tools_path,
+                 "A JSON file of functions that the model may call, as other chat APIs have them: "
+                 "[{\"type\": \"function\", \"function\": {...}}] or the inner objects; each call "
+                 "is printed as a line of JSON");
+  ask.add_option(
+      "--conversation", flags->conversation_path,
+      "A JSON file with a whole cleave.v1.GenerateRequest, as tool results need it; TEXT "
+      "becomes a last message of the user, other flags go first");
   ask.add_option("--max-tokens,--max-output-tokens", options.max_output_tokens,
                  "Most tokens of the answer; default: what the context leaves");
   ask.add_option("--temperature", options.temperature, "0 (greedy) to 2; default: the model's");
@@ -165,7 +192,8 @@ std::function<int()> DeclareAsk(CLI::App& app) {
       ->allow_extra_args(false);
   ask.add_option("--image-tokens", options.image_token_budget,
                  "Tokens a picture may use: 70, 140, 280, 560 or 1120");
-  ask.add_flag("--think", options.think, "Let the model think before it answers (not shown)");
+  ask.add_flag("--think", options.think,
+               "Let the model think before it answers; printed to stderr");
   ask.add_option("--timeout", flags->timeout_seconds, "Seconds the answer may take; 0: any")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();

@@ -48,14 +48,56 @@ absl::Status FromCall(const grpc::Status& status, const std::string& address) {
   return converted;
 }
 
+void FoldCall(const v1::ToolCallDelta& delta, std::vector<v1::ToolCall>& calls) {
+  if (delta.index() >= calls.size()) calls.resize(size_t{delta.index()} + 1);
+  v1::ToolCall& call = calls[delta.index()];
+  if (!delta.id().empty()) call.set_id(delta.id());
+  if (!delta.name().empty()) call.set_name(delta.name());
+  call.mutable_arguments()->append(delta.arguments());
+}
+
 void Fold(const v1::GenerateEvent& event, AskResult& result) {
   if (event.has_started()) result.started = event.started();
   if (event.has_text()) result.text += event.text().text();
+  if (event.has_thought()) result.thought += event.thought().text();
+  if (event.has_tool_call()) FoldCall(event.tool_call(), result.tool_calls);
   if (event.has_finished()) result.finished = event.finished();
   if (event.has_summary()) result.summary = event.summary();
 }
 
-void FillSampling(const AskOptions& options, v1::Sampling& sampling) {
+// The first message, in the place of one that is there.
+void SetSystem(const std::string& text, v1::GenerateRequest& request) {
+  const bool has_system =
+      request.messages_size() > 0 && (request.messages(0).role() == v1::ROLE_SYSTEM ||
+                                      request.messages(0).role() == v1::ROLE_DEVELOPER);
+  if (!has_system) {
+    request.add_messages();
+    for (int i = request.messages_size() - 1; i > 0; --i) {
+      request.mutable_messages()->SwapElements(i, i - 1);
+    }
+  }
+  v1::Message& system = *request.mutable_messages(0);
+  system.Clear();
+  system.set_role(v1::ROLE_SYSTEM);
+  system.add_parts()->set_text(text);
+}
+
+void AddQuestion(const AskOptions& options, v1::Message& user) {
+  user.set_role(v1::ROLE_USER);
+  for (const std::string& bytes : options.images) {
+    user.add_parts()->mutable_image()->set_data(bytes);
+  }
+  for (const std::string& bytes : options.audios) {
+    user.add_parts()->mutable_audio()->set_data(bytes);
+  }
+  if (options.text) user.add_parts()->set_text(*options.text);
+}
+
+void FillSampling(const AskOptions& options, v1::GenerateRequest& request) {
+  if (!options.temperature && !options.top_k && !options.top_p && !options.min_p && !options.seed) {
+    return;
+  }
+  v1::Sampling& sampling = *request.mutable_sampling();
   if (options.temperature) sampling.set_temperature(*options.temperature);
   if (options.top_k) sampling.set_top_k(*options.top_k);
   if (options.top_p) sampling.set_top_p(*options.top_p);
@@ -66,27 +108,21 @@ void FillSampling(const AskOptions& options, v1::Sampling& sampling) {
 }  // namespace
 
 v1::GenerateRequest MakeRequest(const AskOptions& options) {
-  v1::GenerateRequest request;
-  if (!options.system.empty()) {
-    v1::Message& system = *request.add_messages();
-    system.set_role(v1::ROLE_SYSTEM);
-    system.add_parts()->set_text(options.system);
+  v1::GenerateRequest request = options.base;
+  if (!options.system.empty()) SetSystem(options.system, request);
+  if (options.text || !options.images.empty() || !options.audios.empty()) {
+    AddQuestion(options, *request.add_messages());
   }
-  v1::Message& user = *request.add_messages();
-  user.set_role(v1::ROLE_USER);
-  for (const std::string& bytes : options.images) {
-    user.add_parts()->mutable_image()->set_data(bytes);
-  }
-  for (const std::string& bytes : options.audios) {
-    user.add_parts()->mutable_audio()->set_data(bytes);
-  }
-  user.add_parts()->set_text(options.text);
-  FillSampling(options, *request.mutable_sampling());
+  FillSampling(options, request);
   if (options.max_output_tokens) request.set_max_output_tokens(*options.max_output_tokens);
   if (options.image_token_budget) request.set_image_token_budget(*options.image_token_budget);
   for (const std::string& stop : options.stop) request.add_stop(stop);
-  request.set_thinking(options.think ? v1::THINKING_MODE_ON : v1::THINKING_MODE_OFF);
-  request.set_validate_only(options.validate_only);
+  for (const v1::Tool& tool : options.tools) *request.add_tools() = tool;
+  if (options.think) {
+    request.set_thinking(v1::THINKING_MODE_ON);
+    request.set_include_thoughts(true);
+  }
+  if (options.validate_only) request.set_validate_only(true);
   return request;
 }
 

@@ -19,7 +19,10 @@ namespace cleave {
 
 // One question. What is absent is the server's default.
 struct AskOptions {
-  std::string text;
+  // A conversation so far, and anything else that a request may say. What is given below is put on
+  // top: other values replace its own, the question is a last message of the user.
+  v1::GenerateRequest base;
+  std::optional<std::string> text;  // absent: `base` holds the question
   std::string system;               // empty: none
   std::vector<std::string> images;  // JPEG or PNG files, their bytes
   std::vector<std::string> audios;  // WAV files
@@ -31,7 +34,8 @@ struct AskOptions {
   std::optional<float> min_p;
   std::optional<uint64_t> seed;
   std::optional<uint32_t> image_token_budget;
-  bool think = false;
+  bool think = false;  // and send the thoughts
+  std::vector<v1::Tool> tools;
   bool validate_only = false;
   absl::Duration timeout = absl::InfiniteDuration();
   std::string request_id;  // see CheckRequestId; empty: the server draws one
@@ -39,6 +43,8 @@ struct AskOptions {
 
 struct AskResult {
   std::string text;
+  std::string thought;
+  std::vector<v1::ToolCall> tool_calls;
   v1::Started started;
   v1::Finished finished;
   v1::Summary summary;

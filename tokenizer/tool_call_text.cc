@@ -5,8 +5,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "runtime/base/json_tree.h"
 
 namespace cleave {
 namespace {
@@ -48,42 +48,6 @@ bool IsNumber(absl::string_view text) {
 bool IsNull(absl::string_view word) {
   return absl::EqualsIgnoreCase(word, "null") || absl::EqualsIgnoreCase(word, "none") ||
          absl::EqualsIgnoreCase(word, "nil");
-}
-
-void AppendJsonString(absl::string_view text, std::string& out) {
-  out.push_back('"');
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          absl::StrAppendFormat(&out, "\\u%04x", static_cast<int>(c));
-        } else {
-          out.push_back(c);
-        }
-    }
-  }
-  out.push_back('"');
 }
 
 // Reads from the front of the text and writes JSON. Every method is false when the text does not

@@ -28,9 +28,11 @@ void Set(JsonObject& object, absl::string_view key, Json value) {
   }
 }
 
-bool IsNullType(const Json& type) {
-  return type.AsString() != nullptr && absl::EqualsIgnoreCase(*type.AsString(), "null");
+bool IsType(const Json& type, absl::string_view name) {
+  return type.AsString() != nullptr && absl::EqualsIgnoreCase(*type.AsString(), name);
 }
+
+bool IsNullType(const Json& type) { return IsType(type, "null"); }
 
 // {"type": "null"}.
 bool IsNullSchema(const Json& schema) {
@@ -103,6 +105,13 @@ void SplitTypes(JsonObject& schema) {
   }
 }
 
+// The format would show the keywords of an object without properties as if they were some.
+void ShowNoKeywords(Json& schema) {
+  const Json* type = schema.Find("type");
+  if (type == nullptr || !IsType(*type, "object") || schema.Find("properties") != nullptr) return;
+  schema.AsObject()->push_back({"properties", {JsonObject()}});
+}
+
 absl::Status NormalizeProperty(Json& schema);
 
 absl::Status NormalizeProperties(Json& schema) {
@@ -141,6 +150,7 @@ absl::Status NormalizeProperty(Json& schema) {
   }
   RETURN_IF_ERROR(CheckType(schema));
   SplitTypes(*schema.AsObject());
+  ShowNoKeywords(schema);
   RETURN_IF_ERROR(CheckDescription(schema));
   RETURN_IF_ERROR(CheckStrings(schema, "required"));
   RETURN_IF_ERROR(NormalizeProperties(schema));
@@ -153,7 +163,7 @@ absl::Status RequireObject(Json& schema) {
   const Json* type = schema.Find("type");
   if (type == nullptr) {
     Set(*schema.AsObject(), "type", {std::string("object")});
-  } else if (type->AsString() == nullptr || !absl::EqualsIgnoreCase(*type->AsString(), "object")) {
+  } else if (!IsType(*type, "object")) {
     const std::string found = type->AsString() == nullptr ? std::string(type->TypeName())
                                                           : type->AsString()->substr(0, 32);
     return Refuse("type", "\"object\"", found);

@@ -8,7 +8,8 @@ namespace cleave {
 
 // The schema of a tool's arguments: an object's. One without a type gets it. In every property a
 // list of types becomes the first that is not null, with nullable for null, and anyOf or oneOf with
-// one alternative besides null becomes that alternative. INVALID_ARGUMENT (Reason::kFieldInvalid),
+// one alternative besides null becomes that alternative; an object without properties gets an empty
+// set of them. INVALID_ARGUMENT (Reason::kFieldInvalid),
 // the field's path starting inside the schema ("properties.city.type"), where it is not as JSON
 // Schema has it. Recurses as deep as `schema` does.
 absl::Status NormalizeParameters(Json& schema);

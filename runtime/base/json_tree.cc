@@ -13,6 +13,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "runtime/base/json.h"
 #include "runtime/base/status.h"
 
@@ -83,6 +84,48 @@ struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder
   std::vector<Json> stack;
 };
 
+void AppendJson(const Json& json, std::string& out);
+
+void AppendElements(const JsonArray& array, std::string& out) {
+  absl::string_view separator = "";
+  for (const Json& element : array) {
+    absl::StrAppend(&out, separator);
+    AppendJson(element, out);
+    separator = ",";
+  }
+}
+
+void AppendMembers(const JsonObject& object, std::string& out) {
+  absl::string_view separator = "";
+  for (const JsonMember& member : object) {
+    absl::StrAppend(&out, separator);
+    AppendJsonString(member.key, out);
+    out.push_back(':');
+    AppendJson(member.value, out);
+    separator = ",";
+  }
+}
+
+void AppendJson(const Json& json, std::string& out) {
+  if (const std::string* text = json.AsString()) {
+    AppendJsonString(*text, out);
+  } else if (const JsonNumber* number = json.AsNumber()) {
+    absl::StrAppend(&out, number->text);
+  } else if (const bool* boolean = json.AsBool()) {
+    absl::StrAppend(&out, *boolean ? "true" : "false");
+  } else if (const JsonArray* array = json.AsArray()) {
+    out.push_back('[');
+    AppendElements(*array, out);
+    out.push_back(']');
+  } else if (const JsonObject* object = json.AsObject()) {
+    out.push_back('{');
+    AppendMembers(*object, out);
+    out.push_back('}');
+  } else {
+    absl::StrAppend(&out, "null");
+  }
+}
+
 }  // namespace
 
 const Json* Json::Find(absl::string_view key) const {
@@ -121,6 +164,48 @@ absl::StatusOr<Json> ParseJson(absl::string_view text, int depth_max) {
                      rapidjson::GetParseError_En(reader.GetParseErrorCode())));
   }
   return std::move(builder.stack.front());
+}
+
+void AppendJsonString(absl::string_view text, std::string& out) {
+  out.push_back('"');
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20) {
+          absl::StrAppendFormat(&out, "\\u%04x", static_cast<int>(c));
+        } else {
+          out.push_back(c);
+        }
+    }
+  }
+  out.push_back('"');
+}
+
+std::string FormatJson(const Json& json) {
+  std::string out;
+  AppendJson(json, out);
+  return out;
 }
 
 }  // namespace cleave

@@ -57,4 +57,10 @@ struct JsonMember {
 // beyond the range of a double.
 absl::StatusOr<Json> ParseJson(absl::string_view text, int depth_max);
 
+// The value as compact JSON: numbers as they are spelled, text unescaped where JSON allows.
+std::string FormatJson(const Json& json);
+
+// Appends `text` (UTF-8) as a JSON string, in quotes.
+void AppendJsonString(absl::string_view text, std::string& out);
+
 }  // namespace cleave

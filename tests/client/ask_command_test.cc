@@ -48,6 +48,46 @@ TEST_F(AskCommandTest, PrintsTheAnswer) {
   EXPECT_THAT(output.text, StartsWith("{\"started\":{\"response_id\":"));
 }
 
+TEST_F(AskCommandTest, PrintsThoughtsAndCalls) {
+  StartGateway();
+  AnswerWith(Ids("<|channel>thought\nthe use<channel|>hello<|tool_call>call:abc{a:<|\"|>b<|\"|>}"
+                 "<tool_call|><turn|>"),
+             cluster::v1::FINISH_CAUSE_STOP_ID);
+  folder_.Write("tools.json", R"([{"type":"function","function":{"name":"abc"}}])");
+  const Output output = Run(
+      {"ask", "abc", "--gateway", address(), "--think", "--tools", folder_.path() + "/tools.json"});
+  EXPECT_EQ(output.end, "exit code 0");
+  EXPECT_THAT(output.text, StartsWith("the use\nhello\n{\"id\":\"call-"));
+  EXPECT_THAT(output.text, HasSubstr("-0\",\"name\":\"abc\",\"arguments\":{\"a\":\"b\"}}\n"));
+}
+
+TEST_F(AskCommandTest, AsksAWholeConversation) {
+  StartGateway();
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  folder_.Write("loop.json", R"({"messages": [
+      {"role": "ROLE_USER", "parts": [{"text": "abc"}]},
+      {"role": "ROLE_MODEL", "toolCalls": [{"id": "1", "name": "abc", "arguments": "{}"}]},
+      {"role": "ROLE_TOOL", "parts": [{"tool_result": {"call_id": "1", "json": "[1]"}}]}]})");
+  const std::string file = folder_.path() + "/loop.json";
+  EXPECT_EQ(Run({"ask", "--conversation", file, "--gateway", address()}).text, "hello\n");
+  const Output both =
+      Run({"ask", "abc", "--conversation", file, "--gateway", address(), "--validate-only"});
+  EXPECT_THAT(both.text, HasSubstr("prompt tokens"));
+}
+
+TEST_F(AskCommandTest, FilesThatCannotBeRead) {
+  folder_.Write("bad.json", R"({"messages": [{"rol": 1}]})");
+  const std::string bad = folder_.path() + "/bad.json";
+  for (const char* flag : {"--conversation", "--tools"}) {
+    Output output = Run({"ask", "a", flag, bad});
+    EXPECT_EQ(output.end, "exit code 2");
+    EXPECT_THAT(output.text, HasSubstr(bad));
+    output = Run({"ask", "a", flag, "/nowhere.json"});
+    EXPECT_EQ(output.end, "exit code 2");
+    EXPECT_THAT(output.text, HasSubstr("/nowhere.json"));
+  }
+}
+
 TEST_F(AskCommandTest, SendsFiles) {
   StartGateway();
   AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);

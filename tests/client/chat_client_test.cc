@@ -38,6 +38,21 @@ TEST_F(ChatClientTest, AsksAndStreams) {
   EXPECT_EQ(client.GetModel(absl::Seconds(5))->name(), "test-model");
 }
 
+TEST_F(ChatClientTest, FoldsThoughtsAndCalls) {
+  StartGateway();
+  AnswerWith(Ids("<|channel>thought\nthe<channel|>hello<|tool_call>call:abc{a:1}<tool_call|>"
+                 "<|tool_call>call:b{}<tool_call|><turn|>"),
+             cluster::v1::FINISH_CAUSE_STOP_ID);
+  const absl::StatusOr<AskResult> result = Client().Ask({.text = "a", .think = true}, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->thought, "the");
+  EXPECT_EQ(result->text, "hello");
+  ASSERT_EQ(result->tool_calls.size(), 2u);
+  EXPECT_EQ(result->tool_calls[0].name(), "abc");
+  EXPECT_EQ(result->tool_calls[0].arguments(), "{\"a\":1}");
+  EXPECT_NE(result->tool_calls[0].id(), result->tool_calls[1].id());
+}
+
 TEST_F(ChatClientTest, ErrorsKeepTheirDetails) {
   StartGateway();
   const absl::Status status = Client().Ask({.text = "a", .temperature = 9.0f}, nullptr).status();
@@ -88,6 +103,32 @@ TEST(MakeRequestTest, MediaComeBeforeTheText) {
   EXPECT_TRUE(request.sampling().has_top_k());
   EXPECT_FALSE(request.sampling().has_seed());
   EXPECT_EQ(request.thinking(), v1::THINKING_MODE_ON);
+  EXPECT_TRUE(request.include_thoughts());
+}
+
+TEST(MakeRequestTest, FlagsGoOnTopOfAConversation) {
+  AskOptions options;
+  options.base.add_messages()->set_role(v1::ROLE_USER);
+  options.base.mutable_sampling()->set_seed(3);
+  options.base.mutable_sampling()->set_top_k(5);
+  EXPECT_EQ(MakeRequest(options).SerializeAsString(), options.base.SerializeAsString());
+  options.text = "more";
+  options.system = "be brief";
+  options.top_k = 7;
+  options.tools.emplace_back().set_name("f");
+  const v1::GenerateRequest request = MakeRequest(options);
+  ASSERT_EQ(request.messages_size(), 3);
+  EXPECT_EQ(request.messages(0).parts(0).text(), "be brief");
+  EXPECT_EQ(request.messages(1).role(), v1::ROLE_USER);
+  EXPECT_EQ(request.messages(2).parts(0).text(), "more");
+  EXPECT_EQ(request.sampling().seed(), 3u);
+  EXPECT_EQ(request.sampling().top_k(), 7u);
+  EXPECT_EQ(request.tools(0).name(), "f");
+  options.base = request;
+  options.text.reset();
+  options.system = "be long";
+  EXPECT_EQ(MakeRequest(options).messages_size(), 3);
+  EXPECT_EQ(MakeRequest(options).messages(0).parts(0).text(), "be long");
 }
 
 }  // namespace

@@ -10,34 +10,11 @@
 namespace cleave {
 namespace {
 
-// The value as compact JSON; strings are plain in these tests.
-std::string Show(const Json& json) {
-  if (const std::string* text = json.AsString()) return absl::StrCat("\"", *text, "\"");
-  if (const bool* boolean = json.AsBool()) return *boolean ? "true" : "false";
-  if (const JsonNumber* number = json.AsNumber()) return number->text;
-  std::string out, separator;
-  if (const JsonArray* array = json.AsArray()) {
-    for (const Json& element : *array) {
-      absl::StrAppend(&out, separator, Show(element));
-      separator = ",";
-    }
-    return absl::StrCat("[", out, "]");
-  }
-  if (const JsonObject* object = json.AsObject()) {
-    for (const JsonMember& member : *object) {
-      absl::StrAppend(&out, separator, "\"", member.key, "\":", Show(member.value));
-      separator = ",";
-    }
-    return absl::StrCat("{", out, "}");
-  }
-  return "null";
-}
-
 std::string Normalized(absl::string_view text) {
   Json schema = *ParseJson(text, 32);
   const absl::Status status = NormalizeParameters(schema);
   EXPECT_TRUE(status.ok()) << status;
-  return Show(schema);
+  return FormatJson(schema);
 }
 
 // One property, as the only one of an object.
@@ -88,6 +65,11 @@ TEST(ToolSchemaTest, TheOnlyAlternative) {
   }
 }
 
+TEST(ToolSchemaTest, KeywordsOfAnObjectDoNotPassForProperties) {
+  EXPECT_EQ(Property(R"({"type":"object","additionalProperties":false})"),
+            R"({"type":"object","additionalProperties":false,"properties":{}})");
+}
+
 TEST(ToolSchemaTest, RefusesOtherShapes) {
   EXPECT_EQ(RefusedField("[]"), "");
   EXPECT_EQ(RefusedField(R"({"type":"string"})"), "type");
@@ -109,7 +91,7 @@ TEST(ToolSchemaTest, RefusesOtherShapes) {
 TEST(ToolSchemaTest, ResponsesAreObjects) {
   Json schema = *ParseJson(R"({"description":"d"})", 32);
   EXPECT_TRUE(NormalizeResponse(schema).ok());
-  EXPECT_EQ(Show(schema), R"({"description":"d","type":"object"})");
+  EXPECT_EQ(FormatJson(schema), R"({"description":"d","type":"object"})");
   schema = *ParseJson(R"({"type":"string"})", 32);
   EXPECT_EQ(GetErrorDetail(NormalizeResponse(schema)).value_or(ErrorDetail{}).field, "type");
 }

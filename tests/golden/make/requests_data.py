@@ -109,7 +109,7 @@ def run(model, processor, request, data, ids):
     shown = answer.tokens[:-1] if ends else answer.tokens
     request.update(prompt_ids=prompt.ids[0].tolist(), greedy_tokens=answer.tokens,
                    finish_reason="stop" if ends else "max_tokens", smallest_lead=round(answer.smallest_lead, 6),
-                   text=processor.tokenizer.decode(shown, skip_special_tokens=True))
+                   text=processor.tokenizer.decode(shown, skip_special_tokens=True).strip())
     if "pixel_values" in prompt.arguments:  # the prompt tells the two mask rules of the reference apart
         with torch.no_grad():
             other = model(input_ids=prompt.ids, mm_token_type_ids=prompt.types, **prompt.media()).logits[0, -1]

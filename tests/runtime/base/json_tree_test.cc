@@ -48,6 +48,13 @@ TEST(JsonTreeTest, ARepeatedKeyKeepsItsFirstPlaceAndItsLastValue) {
   EXPECT_EQ(members[2].key, "c");
 }
 
+TEST(JsonTreeTest, FormatsWhatItRead) {
+  const std::string text =
+      R"({"n":null,"b":[true,false],"x":-1.50e+5,"s":"\u0001\"\\/\n\r\t\b\f","é":{},"l":[]})";
+  EXPECT_EQ(FormatJson(Parsed(text)), text);
+  EXPECT_EQ(FormatJson(Parsed(" [ 1 , \"\\u00e9\\/\" ] ")), "[1,\"é/\"]");
+}
+
 TEST(JsonTreeTest, RefusesWhatIsNotJson) {
   for (const char* text : {"", "{", "[1,]", "01", "+1", "NaN", "1 2", "{\"a\" 1}", "\"\\ud800\"",
                            "\"\xff\"", "'a'", "1e400", "[-1e999]"}) {
