@@ -25,7 +25,7 @@ constexpr size_t kFileBytesMax = size_t{64} << 20;
 struct AskFlags {
   AskOptions options;
   std::string gateway = kGatewayDefault;
-  std::vector<std::string> image_paths, audio_paths;
+  std::vector<std::string> image_paths, audio_paths, frame_paths;
   double timeout_seconds = 0;
   bool json = false;
   bool verbose = false;
@@ -49,6 +49,7 @@ absl::Status Complete(AskFlags& flags) {
   for (const std::string& stop : flags.options.stop) RETURN_IF_ERROR(CheckUtf8(stop, "--stop"));
   RETURN_IF_ERROR(ReadFiles(flags.image_paths, flags.options.images));
   RETURN_IF_ERROR(ReadFiles(flags.audio_paths, flags.options.audios));
+  RETURN_IF_ERROR(ReadFiles(flags.frame_paths, flags.options.frames));
   if (flags.timeout_seconds > 0) flags.options.timeout = absl::Seconds(flags.timeout_seconds);
   return absl::OkStatus();
 }
@@ -73,8 +74,8 @@ std::string SeedProblem(const std::string& text) {
 }
 
 void PrintCount(const v1::Usage& usage) {
-  std::printf("%u prompt tokens (%u image, %u audio)\n", usage.prompt_tokens(),
-              usage.image_tokens(), usage.audio_tokens());
+  std::printf("%u prompt tokens (%u image, %u audio, %u video)\n", usage.prompt_tokens(),
+              usage.image_tokens(), usage.audio_tokens(), usage.video_tokens());
 }
 
 std::string ReasonWord(const v1::Finished& finished) {
@@ -94,7 +95,7 @@ void PrintTimings(const AskResult& result) {
   std::string text = absl::StrFormat(
       "request   %s, %s, seed %u\n"
       "workers   prefill %s, decode %s\n"
-      "tokens    %u prompt (%u image, %u audio), %u output; ended by %s\n"
+      "tokens    %u prompt (%u image, %u audio, %u video), %u output; ended by %s\n"
       "first     %.3f s to the first token\n"
       "rate      %.2f tokens/s after the first\n"
       "phases    queue %.3f, media %.3f, prefill %.3f, grant wait %.3f, transfer exposed %s, "
@@ -102,7 +103,7 @@ void PrintTimings(const AskResult& result) {
       "total     %.3f s\n",
       result.request_id, result.started.response_id(), result.started.seed(),
       result.summary.prefill_worker(), result.summary.decode_worker(), usage.prompt_tokens(),
-      usage.image_tokens(), usage.audio_tokens(), usage.output_tokens(),
+      usage.image_tokens(), usage.audio_tokens(), usage.video_tokens(), usage.output_tokens(),
       ReasonWord(result.finished), t.time_to_first_token_seconds(),
       after_first > 0 ? decoded / after_first : 0, t.queue_seconds(), t.media_seconds(),
       t.prefill_seconds(), t.grant_wait_seconds(), exposed, t.handover_seconds(),
@@ -148,10 +149,14 @@ std::function<int()> DeclareAsk(CLI::App& app) {
       ->check(AddressProblem)
       ->envname("CLEAVE_GATEWAY")
       ->capture_default_str();
-  ask.add_option("--image", flags->image_paths, "A JPEG or PNG file; may be given again")
+  ask.add_option("--image", flags->image_paths, "A JPEG, PNG, WebP or GIF file; may be given again")
       ->allow_extra_args(false);
-  ask.add_option("--audio", flags->audio_paths, "A WAV file; may be given again")
+  ask.add_option("--audio", flags->audio_paths, "A WAV, FLAC, Ogg or MP3 file; may be given again")
       ->allow_extra_args(false);
+  ask.add_option("--video-frame", flags->frame_paths,
+                 "A picture file, the next frame of a video; may be given again")
+      ->allow_extra_args(false);
+  ask.add_option("--fps", options.fps, "Frames a second of the video, 0.001 to 1000; default: 24");
   ask.add_option("--system", options.system, "What the model is told before the question");
   ask.add_option("--max-tokens,--max-output-tokens", options.max_output_tokens,
                  "Most tokens of the answer; default: what the context leaves");

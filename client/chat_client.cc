@@ -80,6 +80,11 @@ v1::GenerateRequest MakeRequest(const AskOptions& options) {
   for (const std::string& bytes : options.audios) {
     user.add_parts()->mutable_audio()->set_data(bytes);
   }
+  if (!options.frames.empty()) {
+    v1::Video& video = *user.add_parts()->mutable_video();
+    for (const std::string& bytes : options.frames) video.add_frames()->set_data(bytes);
+    if (options.fps) video.set_fps(*options.fps);
+  }
   user.add_parts()->set_text(options.text);
   FillSampling(options, *request.mutable_sampling());
   if (options.max_output_tokens) request.set_max_output_tokens(*options.max_output_tokens);

@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "gateway/video_request.h"
 #include "media/image_size.h"
+#include "media/video_frames.h"
 #include "runtime/base/error.h"
 #include "runtime/base/random.h"
 #include "runtime/base/status.h"
@@ -112,10 +114,12 @@ class MessageReader {
         return ReadImage(absl::StrCat(path, ".image"), *part.mutable_image());
       case v1::Part::kAudio:
         return ReadAudio(absl::StrCat(path, ".audio"), *part.mutable_audio());
+      case v1::Part::kVideo:
+        return AddVideo(absl::StrCat(path, ".video"), *part.mutable_video());
       case v1::Part::CONTENT_NOT_SET:
         break;
     }
-    return Invalid(path, "text, image or audio", "nothing");
+    return Invalid(path, "text, image, audio or video", "nothing");
   }
 
   absl::StatusOr<Part> ReadText(const std::string& field, std::string& text) {
@@ -130,7 +134,7 @@ class MessageReader {
 
   absl::StatusOr<Part> ReadImage(const std::string& field, v1::Image& image) {
     const std::string data = absl::StrCat(field, ".data");
-    if (!image.has_data()) return Invalid(data, "a JPEG or PNG file", "nothing");
+    if (!image.has_data()) return Invalid(data, "a JPEG, PNG, WebP or GIF file", "nothing");
     if (++images_ > limits_.images_max) return TooMany(data, limits_.images_max, " images");
     int budget = image_token_budget_;
     if (image.has_token_budget()) {
@@ -143,10 +147,22 @@ class MessageReader {
 
   absl::StatusOr<Part> ReadAudio(const std::string& field, v1::Audio& audio) {
     const std::string data = absl::StrCat(field, ".data");
-    if (!audio.has_data()) return Invalid(data, "a WAV file", "nothing");
+    if (!audio.has_data()) return Invalid(data, "a WAV, FLAC, Ogg or MP3 file", "nothing");
     if (++audios_ > limits_.audios_max) return TooMany(data, limits_.audios_max, " sounds");
     Keep(MediaKind::kAudio, data, *audio.mutable_data(), 0);
     return MediaPart{MediaKind::kAudio};
+  }
+
+  absl::StatusOr<Part> AddVideo(const std::string& field, v1::Video& video) {
+    if (++videos_ > limits_.videos_max) return TooMany(field, limits_.videos_max, " videos");
+    int budget = kVideoTokenBudgetDefault;
+    if (video.has_token_budget()) {
+      ASSIGN_OR_RETURN(budget,
+                       ReadBudget(absl::StrCat(field, ".token_budget"), video.token_budget()));
+    }
+    ASSIGN_OR_RETURN(MediaInput input, ReadVideo(field, video, budget, limits_));
+    out_.media.push_back(std::move(input));
+    return MediaPart{MediaKind::kVideo};
   }
 
   static absl::Status TooMany(absl::string_view field, int max, absl::string_view unit) {
@@ -158,7 +174,8 @@ class MessageReader {
     out_.media.push_back({.kind = kind,
                           .field = field,
                           .bytes = std::make_shared<const std::string>(std::move(bytes)),
-                          .image_token_budget = budget});
+                          .image_token_budget = budget,
+                          .frames = {}});
   }
 
   const RequestLimits& limits_;
@@ -167,6 +184,7 @@ class MessageReader {
   int64_t text_bytes_ = 0;
   int images_ = 0;
   int audios_ = 0;
+  int videos_ = 0;
 };
 
 absl::Status ReadMessages(v1::GenerateRequest& request, const ServedModel& model,

@@ -41,7 +41,8 @@ const Door kDoors[] = {
     {"cuda.*|cublas.*", "(runtime/device|kernels/cuda)/.*"},
     {"nccl.*", "runtime/link/nccl_.*"},
     {"sentencepiece.*", "tokenizer/sentencepiece_door\\.cc"},
-    {"jpeglib\\.h|jerror\\.h|png\\.h|webp/.*|gif_lib\\.h|sndfile\\.h|mpg123\\.h|soxr\\.h",
+    {"jpeglib\\.h|jerror\\.h|png\\.h|webp/.*|gif_lib\\.h|sndfile\\.h|opusfile\\.h|vorbis/.*|"
+     "mpg123\\.h|soxr\\.h",
      "(media|tests/media)/.*"},
     {"rapidjson/.*",
      "(runtime/base/json|tokenizer/tokenizer_json|tests/golden/.*|client/.*)\\.(cc|h)"},

@@ -12,7 +12,22 @@
 namespace cleave::media_test {
 namespace {
 
-constexpr size_t kPositionAt = 6;  // in an Ogg page
+constexpr size_t kPositionAt = 6, kChecksumAt = 22;  // in an Ogg page
+
+uint32_t Checksum(absl::string_view bytes) {
+  uint32_t sum = 0;
+  for (const char byte : bytes) {
+    sum ^= uint32_t{static_cast<uint8_t>(byte)} << 24;
+    for (int bit = 0; bit < 8; ++bit) sum = sum << 1 ^ (sum >> 31 != 0 ? 0x04c11db7 : 0);
+  }
+  return sum;
+}
+
+void SetChecksum(std::string& page) {
+  page.replace(kChecksumAt, 4, 4, '\0');
+  const uint32_t sum = Checksum(page);
+  for (size_t i = 0; i < 4; ++i) page[kChecksumAt + i] = static_cast<char>(sum >> 8 * i);
+}
 
 struct Output {
   std::string bytes;
@@ -115,7 +130,10 @@ std::vector<std::string> OggPages(absl::string_view file) {
 
 std::string JoinOggPages(const std::vector<std::string>& pages) {
   std::string file;
-  for (const std::string& page : pages) file += PatchedOggPage(page, 0, "");
+  for (std::string page : pages) {
+    SetChecksum(page);
+    file += page;
+  }
   return file;
 }
 

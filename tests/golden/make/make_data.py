@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Makes tests/golden/data with the reference implementation. See README.md.
 
-    python make_data.py [--out DIR] [--part tokenizer checkpoint cases media text requests]
+    python make_data.py [--out DIR] [--part tokenizer checkpoint cases media layout text requests]
 """
 import argparse
 import json
 import os
 
 import corpus
+import layout_data
 import media_data
 import model_cases
 import requests_data
@@ -18,7 +19,7 @@ import tiny_tokenizer
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    parts = ["tokenizer", "checkpoint", "cases", "media", "text", "requests"]  # later parts read earlier ones' files
+    parts = ["tokenizer", "checkpoint", "cases", "media", "layout", "text", "requests"]  # later parts read earlier ones' files
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", default=os.path.join(os.path.dirname(here), "data"))
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
@@ -37,6 +38,8 @@ def main():
         model_cases.write(out, folder, ids)
     if "media" in arguments.part:
         media_data.write(out)
+    if "layout" in arguments.part:
+        layout_data.write(out, folder, template)
     if "text" in arguments.part:
         text_data.write(out, folder, template)
     if "requests" in arguments.part:
