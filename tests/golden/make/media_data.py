@@ -120,6 +120,30 @@ def read_wav(path):
         return np.frombuffer(f.readframes(f.getnframes()), "<i2").astype(np.float32) / 32768.0
 
 
+def crc(data, bits, polynomial):
+    value = 0
+    for byte in data:
+        value ^= byte << (bits - 8)
+        for _ in range(8):
+            value = value << 1 ^ (polynomial if value >> (bits - 1) else 0)
+            value &= (1 << bits) - 1
+    return value.to_bytes(bits // 8, "big")
+
+
+def write_flac(path, samples, block=4000):
+    """16 kHz mono as FLAC (RFC 9639) with the samples as they are: it must decode to the same numbers."""
+    info = struct.pack(">HH", block, block) + bytes(6) + (
+        16000 << 44 | 0 << 41 | 15 << 36 | len(samples)).to_bytes(8, "big") + bytes(16)
+    data = b"fLaC" + b"\x80" + len(info).to_bytes(3, "big") + info
+    for number, at in enumerate(range(0, len(samples), block)):
+        part = samples[at:at + block]
+        head = b"\xff\xf8\x75\x08" + bytes([number]) + struct.pack(">H", len(part) - 1)
+        frame = head + crc(head, 8, 0x07) + b"\x02" + part.astype(">i2").tobytes()
+        data += frame + crc(frame, 16, 0x8005)
+    with open(path, "wb") as f:
+        f.write(data)
+
+
 def at_budget(processor, upright, budget):
     """The processor's result for one budget: rows, columns and tiles uint8 [n, 48, 48, 3]."""
     result = processor(images=[upright], return_tensors="pt", max_soft_tokens=budget)
@@ -187,6 +211,10 @@ def write_sounds(folder):
         tensors[name] = frames[chosen].contiguous()
         index[name] = {"samples": samples, "tokens": int(mask.sum()), "stored_frames": chosen,
                        "sha256": hashlib.sha256(frames.numpy().tobytes()).hexdigest()}
+    with wave.open(f"{folder}/noise_4001.wav") as f:
+        write_flac(f"{folder}/noise_4001.flac", np.frombuffer(f.readframes(f.getnframes()), "<i2"))
+    index["noise_4001_flac"] = {**index["noise_4001"], "file": "noise_4001.flac"}
+    tensors["noise_4001_flac"] = tensors["noise_4001"].clone()
     save_file(tensors, f"{folder}/expected.safetensors")
     return index
 
