@@ -100,7 +100,11 @@ std::string SoundFile(AudioKind kind, const std::vector<float>& samples,
     }
     sf_write_int(sound, levels.data(), count);
   } else {
-    sf_write_float(sound, samples.data(), count);
+    // In pieces: the Vorbis encoder keeps what it gets at once on the stack.
+    const sf_count_t piece = sf_count_t{4096} * info.channels;
+    for (sf_count_t at = 0; at < count; at += piece) {
+      sf_write_float(sound, samples.data() + at, std::min(piece, count - at));
+    }
   }
   sf_close(sound);
   return output.bytes;
