@@ -27,7 +27,7 @@ constexpr size_t kFileBytesMax = size_t{64} << 20;
 struct AskFlags {
   AskOptions options;
   std::string gateway = kGatewayDefault;
-  std::vector<std::string> image_paths, audio_paths;
+  std::vector<std::string> image_paths, audio_paths, frame_paths;
   std::string conversation_path, tools_path;
   double timeout_seconds = 0;
   bool json = false;
@@ -94,8 +94,8 @@ std::string SeedProblem(const std::string& text) {
 }
 
 void PrintCount(const v1::Usage& usage) {
-  std::printf("%u prompt tokens (%u image, %u audio)\n", usage.prompt_tokens(),
-              usage.image_tokens(), usage.audio_tokens());
+  std::printf("%u prompt tokens (%u image, %u audio, %u video)\n", usage.prompt_tokens(),
+              usage.image_tokens(), usage.audio_tokens(), usage.video_tokens());
 }
 
 std::string ReasonWord(const v1::Finished& finished) {
@@ -115,7 +115,7 @@ void PrintTimings(const AskResult& result) {
   std::string text = absl::StrFormat(
       "request   %s, %s, seed %u\n"
       "workers   prefill %s, decode %s\n"
-      "tokens    %u prompt (%u image, %u audio), %u output (%u thought); ended by %s\n"
+      "tokens    %u prompt (%u image, %u audio, %u video), %u output (%u thought); ended by %s\n"
       "first     %.3f s to the first token\n"
       "rate      %.2f tokens/s after the first\n"
       "phases    queue %.3f, media %.3f, prefill %.3f, grant wait %.3f, transfer exposed %s, "
@@ -123,8 +123,8 @@ void PrintTimings(const AskResult& result) {
       "total     %.3f s\n",
       result.request_id, result.started.response_id(), result.started.seed(),
       result.summary.prefill_worker(), result.summary.decode_worker(), usage.prompt_tokens(),
-      usage.image_tokens(), usage.audio_tokens(), usage.output_tokens(), usage.thought_tokens(),
-      ReasonWord(result.finished), t.time_to_first_token_seconds(),
+      usage.image_tokens(), usage.audio_tokens(), usage.video_tokens(), usage.output_tokens(),
+      usage.thought_tokens(), ReasonWord(result.finished), t.time_to_first_token_seconds(),
       after_first > 0 ? decoded / after_first : 0, t.queue_seconds(), t.media_seconds(),
       t.prefill_seconds(), t.grant_wait_seconds(), exposed, t.handover_seconds(),
       t.decode_seconds(), t.total_seconds());
@@ -167,10 +167,14 @@ std::function<int()> DeclareAsk(CLI::App& app) {
       ->check(AddressProblem)
       ->envname("CLEAVE_GATEWAY")
       ->capture_default_str();
-  ask.add_option("--image", flags->image_paths, "A JPEG or PNG file; may be given again")
+  ask.add_option("--image", flags->image_paths, "A JPEG, PNG, WebP or GIF file; may be given again")
       ->allow_extra_args(false);
-  ask.add_option("--audio", flags->audio_paths, "A WAV file; may be given again")
+  ask.add_option("--audio", flags->audio_paths, "A WAV, FLAC, Ogg or MP3 file; may be given again")
       ->allow_extra_args(false);
+  ask.add_option("--video-frame", flags->frame_paths,
+                 "A picture file, the next frame of a video; may be given again")
+      ->allow_extra_args(false);
+  ask.add_option("--fps", options.fps, "Frames a second of the video, 0.001 to 1000; default: 24");
   ask.add_option("--system", options.system, "What the model is told before the question");
   ask.add_option("--tools", flags->tools_path,
                  "A JSON file of functions that the model may call, as other chat APIs have them: "

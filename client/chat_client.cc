@@ -90,6 +90,11 @@ void AddQuestion(const AskOptions& options, v1::Message& user) {
   for (const std::string& bytes : options.audios) {
     user.add_parts()->mutable_audio()->set_data(bytes);
   }
+  if (!options.frames.empty()) {
+    v1::Video& video = *user.add_parts()->mutable_video();
+    for (const std::string& bytes : options.frames) video.add_frames()->set_data(bytes);
+    if (options.fps) video.set_fps(*options.fps);
+  }
   if (options.text) user.add_parts()->set_text(*options.text);
 }
 
@@ -110,7 +115,9 @@ void FillSampling(const AskOptions& options, v1::GenerateRequest& request) {
 v1::GenerateRequest MakeRequest(const AskOptions& options) {
   v1::GenerateRequest request = options.base;
   if (!options.system.empty()) SetSystem(options.system, request);
-  if (options.text || !options.images.empty() || !options.audios.empty()) {
+  const bool has_media =
+      !options.images.empty() || !options.audios.empty() || !options.frames.empty();
+  if (options.text || has_media) {
     AddQuestion(options, *request.add_messages());
   }
   FillSampling(options, request);

@@ -24,8 +24,10 @@ struct AskOptions {
   v1::GenerateRequest base;
   std::optional<std::string> text;  // absent: `base` holds the question
   std::string system;               // empty: none
-  std::vector<std::string> images;  // JPEG or PNG files, their bytes
-  std::vector<std::string> audios;  // WAV files
+  std::vector<std::string> images;  // JPEG, PNG, WebP or GIF files, their bytes
+  std::vector<std::string> audios;  // WAV, FLAC, Ogg or MP3 files
+  std::vector<std::string> frames;  // of one video, in order: picture files
+  std::optional<double> fps;        // of these frames
   std::vector<std::string> stop;
   std::optional<uint32_t> max_output_tokens;
   std::optional<float> temperature;
@@ -54,7 +56,8 @@ struct AskResult {
 // INVALID_ARGUMENT unless `id` is empty or valid (runtime/rpc/request_id.h).
 absl::Status CheckRequestId(absl::string_view id);
 
-// The message that Ask sends: pictures, sounds, then the text, as the model was trained to read.
+// The message that Ask sends: pictures, sounds, the video, then the text, as the model was trained
+// to read.
 v1::GenerateRequest MakeRequest(const AskOptions& options);
 
 // Thread-safe; each call blocks its thread. Errors are the server's, with what

@@ -12,15 +12,18 @@
 
 namespace cleave {
 
-enum class MediaKind : uint8_t { kImage, kAudio };
+enum class MediaKind : uint8_t { kImage, kAudio, kVideoFrame };
 
-// Soft tokens of one picture or sound in a prompt.
+// Whether its positions see each other, so that they must be computed together.
+inline bool IsPicture(MediaKind kind) { return kind != MediaKind::kAudio; }
+
+// Soft tokens of one picture, sound or frame of a video in a prompt.
 struct MediaSpan {
   MediaKind kind = MediaKind::kImage;
   int64_t first_position = 0;
   int64_t tokens = 0;
   ContentHash content_hash{};  // of the file
-  int image_token_budget = 0;  // for pictures
+  int image_token_budget = 0;  // for pictures and frames
 
   int64_t end() const { return first_position + tokens; }
 };

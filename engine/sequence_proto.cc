@@ -21,8 +21,11 @@ absl::StatusOr<MediaSpan> SpanFromProto(const cluster::v1::MediaSpan& proto) {
     case cluster::v1::MEDIA_KIND_AUDIO:
       span.kind = MediaKind::kAudio;
       return span;
+    case cluster::v1::MEDIA_KIND_VIDEO_FRAME:
+      span.kind = MediaKind::kVideoFrame;
+      return span;
     default:
-      return InvalidField(Reason::kFieldInvalid, "kind", "image or audio",
+      return InvalidField(Reason::kFieldInvalid, "kind", "image, audio or video frame",
                           absl::StrCat(static_cast<int>(proto.kind())));
   }
 }

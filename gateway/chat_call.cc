@@ -125,6 +125,7 @@ absl::Status ChatCall::Prepare(const grpc::ByteBuffer& bytes) {
   usage_.set_prompt_tokens(static_cast<uint32_t>(prompt.ids.size()));
   usage_.set_image_tokens(static_cast<uint32_t>(prompt.image_tokens));
   usage_.set_audio_tokens(static_cast<uint32_t>(prompt.audio_tokens));
+  usage_.set_video_tokens(static_cast<uint32_t>(prompt.video_tokens));
   return CountAndQueue(request, std::move(prompt));
 }
 
@@ -188,6 +189,7 @@ absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route r
   backend_.metrics->prompt_tokens_total.Increment(usage_.prompt_tokens());
   backend_.metrics->image_tokens_total.Increment(usage_.image_tokens());
   backend_.metrics->audio_tokens_total.Increment(usage_.audio_tokens());
+  backend_.metrics->video_tokens_total.Increment(usage_.video_tokens());
   RETURN_IF_ERROR(SendStarted(request.sampling.seed));
   // From the first of these on, others may end the generation; OnEnd waits for what the lock
   // covers.

@@ -14,12 +14,20 @@
 
 namespace cleave {
 
-// A file that came with the request.
+// A frame of a video that the model sees.
+struct VideoFrameInput {
+  std::string field;                         // "messages[0].parts[1].video.frames[7].data"
+  std::shared_ptr<const std::string> bytes;  // shared with the uploads of this request
+  int seconds = 0;                           // from the beginning of the video, rounded down
+};
+
+// A file that came with the request, or the frames of a video.
 struct MediaInput {
   MediaKind kind;
   std::string field;                         // "messages[0].parts[1].image.data"
-  std::shared_ptr<const std::string> bytes;  // shared with the uploads of this request
-  int image_token_budget = 0;                // of a picture
+  std::shared_ptr<const std::string> bytes;  // shared with the uploads; null for a video
+  int image_token_budget = 0;                // of a picture, of each frame
+  std::vector<VideoFrameInput> frames;       // of a video, at least one
 };
 
 struct ChatRequest {

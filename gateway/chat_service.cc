@@ -20,6 +20,7 @@ absl::StatusOr<grpc::ByteBuffer> Count(const grpc::ByteBuffer& bytes, const Serv
   response.mutable_usage()->set_prompt_tokens(static_cast<uint32_t>(prompt->ids.size()));
   response.mutable_usage()->set_image_tokens(static_cast<uint32_t>(prompt->image_tokens));
   response.mutable_usage()->set_audio_tokens(static_cast<uint32_t>(prompt->audio_tokens));
+  response.mutable_usage()->set_video_tokens(static_cast<uint32_t>(prompt->video_tokens));
   return SerializeReply(response);
 }
 

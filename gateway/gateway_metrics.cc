@@ -131,6 +131,7 @@ GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string
       prompt_tokens_total(AddTokens(registry, "prompt")),
       image_tokens_total(AddTokens(registry, "image")),
       audio_tokens_total(AddTokens(registry, "audio")),
+      video_tokens_total(AddTokens(registry, "video")),
       output_tokens_total(AddTokens(registry, "output")),
       requests_ok_total_(
           AddCounter(registry, kRequests, kRequestsHelp, {{"outcome", "ok"}, {"reason", ""}})) {

@@ -43,6 +43,7 @@ struct GatewayMetrics {
   prometheus::Counter& prompt_tokens_total;
   prometheus::Counter& image_tokens_total;
   prometheus::Counter& audio_tokens_total;
+  prometheus::Counter& video_tokens_total;
   prometheus::Counter& output_tokens_total;
 
   // Of cleave_gateway_requests_total{outcome,reason}.

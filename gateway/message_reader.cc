@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "gateway/video_request.h"
 #include "media/image_size.h"
+#include "media/video_frames.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
 
@@ -88,8 +90,8 @@ absl::Status MessageReader::ReadParts(const std::string& path, v1::Message& mess
   // One text part alone is what other APIs call a plain string; the template tells the two apart.
   read.is_list = message.parts_size() > 1;
   for (int i = 0; i < message.parts_size(); ++i) {
-    ASSIGN_OR_RETURN(
-        Part part, ReadPart(PartPath(path, i), "text, image or audio", *message.mutable_parts(i)));
+    ASSIGN_OR_RETURN(Part part, ReadPart(PartPath(path, i), "text, image, audio or video",
+                                         *message.mutable_parts(i)));
     if (std::holds_alternative<MediaPart>(part)) {
       if (IsSystem(read.role)) {
         return Invalid(PartPath(path, i), "text in a system message", "media");
@@ -113,6 +115,8 @@ absl::StatusOr<Part> MessageReader::ReadPart(const std::string& path, absl::stri
       return ReadImage(absl::StrCat(path, ".image"), *part.mutable_image());
     case v1::Part::kAudio:
       return ReadAudio(absl::StrCat(path, ".audio"), *part.mutable_audio());
+    case v1::Part::kVideo:
+      return AddVideo(absl::StrCat(path, ".video"), *part.mutable_video());
     case v1::Part::kToolResult:
       return Invalid(path, allowed, "a tool result");
     case v1::Part::CONTENT_NOT_SET:
@@ -123,7 +127,7 @@ absl::StatusOr<Part> MessageReader::ReadPart(const std::string& path, absl::stri
 
 absl::StatusOr<Part> MessageReader::ReadImage(const std::string& field, v1::Image& image) {
   const std::string data = absl::StrCat(field, ".data");
-  if (!image.has_data()) return Invalid(data, "a JPEG or PNG file", "nothing");
+  if (!image.has_data()) return Invalid(data, "a JPEG, PNG, WebP or GIF file", "nothing");
   if (++images_ > limits_.images_max) return TooMany(data, limits_.images_max, " images");
   int budget = image_token_budget_;
   if (image.has_token_budget()) {
@@ -136,17 +140,30 @@ absl::StatusOr<Part> MessageReader::ReadImage(const std::string& field, v1::Imag
 
 absl::StatusOr<Part> MessageReader::ReadAudio(const std::string& field, v1::Audio& audio) {
   const std::string data = absl::StrCat(field, ".data");
-  if (!audio.has_data()) return Invalid(data, "a WAV file", "nothing");
+  if (!audio.has_data()) return Invalid(data, "a WAV, FLAC, Ogg or MP3 file", "nothing");
   if (++audios_ > limits_.audios_max) return TooMany(data, limits_.audios_max, " sounds");
   Keep(MediaKind::kAudio, data, *audio.mutable_data(), 0);
   return MediaPart{MediaKind::kAudio};
+}
+
+absl::StatusOr<Part> MessageReader::AddVideo(const std::string& field, v1::Video& video) {
+  if (++videos_ > limits_.videos_max) return TooMany(field, limits_.videos_max, " videos");
+  int budget = kVideoTokenBudgetDefault;
+  if (video.has_token_budget()) {
+    ASSIGN_OR_RETURN(budget,
+                     ReadImageBudget(absl::StrCat(field, ".token_budget"), video.token_budget()));
+  }
+  ASSIGN_OR_RETURN(MediaInput input, ReadVideo(field, video, budget, limits_));
+  out_.media.push_back(std::move(input));
+  return MediaPart{MediaKind::kVideo};
 }
 
 void MessageReader::Keep(MediaKind kind, const std::string& field, std::string& bytes, int budget) {
   out_.media.push_back({.kind = kind,
                         .field = field,
                         .bytes = std::make_shared<const std::string>(std::move(bytes)),
-                        .image_token_budget = budget});
+                        .image_token_budget = budget,
+                        .frames = {}});
 }
 
 // ---- Thoughts and calls.
@@ -206,10 +223,10 @@ absl::Status MessageReader::ReadToolMessage(const std::string& path, v1::Message
       continue;
     }
     if (part.has_text()) {
-      return Invalid(PartPath(path, i), "image or audio after a tool result", "text");
+      return Invalid(PartPath(path, i), "image, audio or video after a tool result", "text");
     }
-    ASSIGN_OR_RETURN(Part media,
-                     ReadPart(PartPath(path, i), "image or audio after a tool result", part));
+    ASSIGN_OR_RETURN(
+        Part media, ReadPart(PartPath(path, i), "image, audio or video after a tool result", part));
     read.parts.push_back(std::move(media));
   }
   return absl::OkStatus();

@@ -47,6 +47,7 @@ class MessageReader {
   absl::StatusOr<Part> ReadPart(const std::string& path, absl::string_view allowed, v1::Part& part);
   absl::StatusOr<Part> ReadImage(const std::string& field, v1::Image& image);
   absl::StatusOr<Part> ReadAudio(const std::string& field, v1::Audio& audio);
+  absl::StatusOr<Part> AddVideo(const std::string& field, v1::Video& video);
   void Keep(MediaKind kind, const std::string& field, std::string& bytes, int budget);
 
   const RequestLimits& limits_;
@@ -56,6 +57,7 @@ class MessageReader {
   std::vector<OpenCall> calls_;
   int images_ = 0;
   int audios_ = 0;
+  int videos_ = 0;
 };
 
 }  // namespace cleave

@@ -22,6 +22,14 @@ void Describe(const RequestLimits& requests, const MediaLimits& media, int conte
   out.set_audios_max(static_cast<uint32_t>(requests.audios_max));
   out.set_audio_bytes_max(static_cast<uint64_t>(media.audio_bytes_max));
   out.set_audio_seconds_max(static_cast<double>(media.audio_seconds_max));
+  out.set_image_side_max(static_cast<uint32_t>(media.image_side_max));
+  out.set_audio_channels_max(static_cast<uint32_t>(media.audio_channels_max));
+  out.set_audio_rate_min(static_cast<uint32_t>(media.audio_rate_min));
+  out.set_audio_rate_max(static_cast<uint32_t>(media.audio_rate_max));
+  out.set_videos_max(static_cast<uint32_t>(requests.videos_max));
+  out.set_video_frames_max(static_cast<uint32_t>(requests.video_frames_max));
+  out.set_video_frames_seen_max(static_cast<uint32_t>(requests.video_frames_seen_max));
+  out.set_video_seconds_max(static_cast<uint32_t>(requests.video_seconds_max));
   out.set_stop_strings_max(static_cast<uint32_t>(requests.stop_strings_max));
   out.set_stop_string_bytes_max(static_cast<uint32_t>(requests.stop_string_bytes_max));
   out.set_output_tokens_max(static_cast<uint32_t>(context_tokens_max - 1));

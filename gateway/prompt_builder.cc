@@ -30,15 +30,16 @@ absl::Status AtField(const absl::Status& status, const std::string& field) {
   return MakeError(status.code(), absl::StrCat(field, ": ", message), *detail);
 }
 
-absl::StatusOr<int> CountImageTokens(const MediaInput& input, const MediaLimits& limits) {
-  ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(*input.bytes, limits));
+absl::StatusOr<int> CountImageTokens(absl::string_view file, int budget,
+                                     const MediaLimits& limits) {
+  ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(file, limits));
   ASSIGN_OR_RETURN(const TargetImageSize size,
-                   ComputeTargetImageSize(info.height, info.width, input.image_token_budget));
+                   ComputeTargetImageSize(info.height, info.width, budget));
   return size.tokens;
 }
 
-absl::StatusOr<int> CountAudioTokens(const MediaInput& input, const ServedModel& model) {
-  ASSIGN_OR_RETURN(const AudioInfo info, ProbeAudio(*input.bytes, model.media_limits));
+absl::StatusOr<int> CountAudioTokens(absl::string_view file, const ServedModel& model) {
+  ASSIGN_OR_RETURN(const AudioInfo info, ProbeAudio(file, model.media_limits));
   const int tokens_max = model.defaults.audio_tokens_max;
   if (info.tokens > tokens_max) {
     return InvalidField(Reason::kMediaLimit, "audio.tokens",
@@ -48,23 +49,51 @@ absl::StatusOr<int> CountAudioTokens(const MediaInput& input, const ServedModel&
   return static_cast<int>(info.tokens);
 }
 
-absl::StatusOr<int> CountTokens(const MediaInput& input, const ServedModel& model) {
-  const absl::StatusOr<int> tokens = input.kind == MediaKind::kImage
-                                         ? CountImageTokens(input, model.media_limits)
-                                         : CountAudioTokens(input, model);
+absl::StatusOr<MediaExtent> MeasureVideo(const MediaInput& input, const ServedModel& model) {
+  MediaExtent extent;
+  for (const VideoFrameInput& frame : input.frames) {
+    const absl::StatusOr<int> tokens =
+        CountImageTokens(*frame.bytes, input.image_token_budget, model.media_limits);
+    if (!tokens.ok()) return AtField(tokens.status(), frame.field);
+    extent.frames.push_back({.seconds = frame.seconds, .tokens = *tokens});
+  }
+  return extent;
+}
+
+absl::StatusOr<MediaExtent> Measure(const MediaInput& input, const ServedModel& model) {
+  if (input.kind == MediaKind::kVideo) return MeasureVideo(input, model);
+  const absl::StatusOr<int> tokens =
+      input.kind == MediaKind::kImage
+          ? CountImageTokens(*input.bytes, input.image_token_budget, model.media_limits)
+          : CountAudioTokens(*input.bytes, model);
   if (!tokens.ok()) return AtField(tokens.status(), input.field);
-  return tokens;
+  return MediaExtent{.tokens = *tokens, .frames = {}};
 }
 
 MediaItem MakeItem(const MediaInput& input, const MediaSpan& span) {
-  const ContentHash hash = HashContent(*input.bytes);
+  const VideoFrameInput* frame =
+      input.kind == MediaKind::kVideo ? &input.frames[static_cast<size_t>(span.frame)] : nullptr;
+  const std::shared_ptr<const std::string>& bytes = frame ? frame->bytes : input.bytes;
+  const ContentHash hash = HashContent(*bytes);
   return {.kind = input.kind,
           .first = span.first,
           .tokens = span.tokens,
           .image_token_budget = input.image_token_budget,
           .content_hash = std::string(hash.begin(), hash.end()),
-          .bytes = input.bytes,
-          .field = input.field};
+          .bytes = bytes,
+          .field = frame ? frame->field : input.field};
+}
+
+int& TokensOf(MediaKind kind, Prompt& prompt) {
+  switch (kind) {
+    case MediaKind::kImage:
+      return prompt.image_tokens;
+    case MediaKind::kAudio:
+      return prompt.audio_tokens;
+    case MediaKind::kVideo:
+      break;
+  }
+  return prompt.video_tokens;
 }
 
 }  // namespace
@@ -74,9 +103,8 @@ absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel
   Prompt prompt;
   extents.reserve(request.media.size());
   for (const MediaInput& input : request.media) {
-    ASSIGN_OR_RETURN(const int tokens, CountTokens(input, model));
-    extents.push_back({.tokens = tokens, .frames = {}});
-    (input.kind == MediaKind::kImage ? prompt.image_tokens : prompt.audio_tokens) += tokens;
+    ASSIGN_OR_RETURN(MediaExtent extent, Measure(input, model));
+    extents.push_back(std::move(extent));
   }
   const TemplateOptions options{.thinking = request.thinking,
                                 .preserve_thinking = request.preserve_thinking,
@@ -89,6 +117,7 @@ absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel
   prompt.media.reserve(encoded.spans.size());
   for (const MediaSpan& span : encoded.spans) {
     prompt.media.push_back(MakeItem(request.media[static_cast<size_t>(span.media)], span));
+    TokensOf(span.kind, prompt) += span.tokens;
   }
   return prompt;
 }

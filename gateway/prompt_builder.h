@@ -17,6 +17,7 @@ struct Prompt {
   std::vector<MediaItem> media;  // ascending by position
   int image_tokens = 0;          // soft tokens
   int audio_tokens = 0;
+  int video_tokens = 0;
   bool ends_in_thought = false;  // the answer starts inside a thought
 };
 

@@ -37,7 +37,7 @@ const MediaItem* FindItem(absl::string_view field, const std::vector<MediaItem>&
   }
   const MediaItem* found = nullptr;
   for (const MediaItem& item : media) {
-    const absl::string_view kind = item.kind == MediaKind::kImage ? "image" : "audio";
+    const absl::string_view kind = item.kind == MediaKind::kAudio ? "audio" : "image";
     if (!absl::StartsWith(field, kind)) continue;
     if (found != nullptr) return nullptr;
     found = &item;

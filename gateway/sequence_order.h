@@ -12,12 +12,12 @@
 
 namespace cleave {
 
-// A picture or a sound of the prompt.
+// A picture, a sound or a frame of a video in the prompt.
 struct MediaItem {
   MediaKind kind;
   int64_t first = 0;                         // position of its first soft token
   int tokens = 0;                            // soft tokens
-  int image_token_budget = 0;                // of a picture, else 0
+  int image_token_budget = 0;                // of a picture or a frame, else 0
   std::string content_hash;                  // XXH3-128 of the bytes, 16 bytes, big-endian
   std::shared_ptr<const std::string> bytes;  // shared with uploads that are still under way
   std::string field;                         // where it stands in the request, for errors

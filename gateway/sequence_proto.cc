@@ -7,9 +7,20 @@
 namespace cleave {
 namespace {
 
+cluster::v1::MediaKind KindToProto(MediaKind kind) {
+  switch (kind) {
+    case MediaKind::kImage:
+      return cluster::v1::MEDIA_KIND_IMAGE;
+    case MediaKind::kAudio:
+      return cluster::v1::MEDIA_KIND_AUDIO;
+    case MediaKind::kVideo:
+      break;
+  }
+  return cluster::v1::MEDIA_KIND_VIDEO_FRAME;
+}
+
 void Fill(const MediaItem& item, cluster::v1::MediaSpan& span) {
-  span.set_kind(item.kind == MediaKind::kImage ? cluster::v1::MEDIA_KIND_IMAGE
-                                               : cluster::v1::MEDIA_KIND_AUDIO);
+  span.set_kind(KindToProto(item.kind));
   span.set_first_position(static_cast<uint32_t>(item.first));
   span.set_tokens(static_cast<uint32_t>(item.tokens));
   span.set_content_hash(item.content_hash);

@@ -19,6 +19,10 @@ struct RequestLimits {
   int64_t text_bytes_max = int64_t{8} << 20;  // messages, thoughts, results, descriptions
   int images_max = 16;
   int audios_max = 16;
+  int videos_max = 4;
+  int video_frames_max = 1024;         // that one video may bring
+  int video_frames_seen_max = 128;     // that the model sees of it
+  int64_t video_seconds_max = 86'400;  // the latest time of a frame
   int stop_strings_max = 16;
   int stop_string_bytes_max = 128;
   int detokenize_ids_max = 1 << 20;

@@ -37,7 +37,18 @@ absl::Status Damaged(AudioKind kind) {
 }
 
 std::unique_ptr<SoundReader> Open(const AudioInfo& info, absl::string_view file) {
-  return info.kind == AudioKind::kMp3 ? OpenMp3(info, file) : OpenSndfile(info, file);
+  switch (info.kind) {
+    case AudioKind::kWav:
+    case AudioKind::kFlac:
+      return OpenSndfile(info, file);
+    case AudioKind::kVorbis:
+      return OpenVorbis(info, file);
+    case AudioKind::kOpus:
+      return OpenOpus(info, file);
+    case AudioKind::kMp3:
+      break;
+  }
+  return OpenMp3(info, file);
 }
 
 }  // namespace

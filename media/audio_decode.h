@@ -21,8 +21,9 @@ inline constexpr float kSampleMagnitudeMax = 65'536.0f;
 // Decodes `file` to mono at 16 kHz: the mean of the channels, resampled when the file has another
 // rate, never rescaled or clipped. Integer samples are exact fractions of full scale (int16 /
 // 32768). Gives exactly the number of samples ProbeAudio states, and fails whenever that fails;
-// further with Reason::kMediaUndecodable for samples that are not finite or beyond
-// kSampleMagnitudeMax. A pure function; any thread. Memory: the result and a small buffer.
+// further with Reason::kMediaUndecodable when the file is damaged or turns out shorter, and for
+// samples that are not finite or beyond kSampleMagnitudeMax. A pure function; any thread. Memory:
+// the result, a small buffer and the decoder's own, which no header can make large.
 absl::StatusOr<std::vector<float>> DecodeAudio(absl::string_view file, const MediaLimits& limits);
 
 struct AudioFrames {

@@ -7,16 +7,6 @@ namespace cleave {
 namespace {
 
 constexpr size_t kHeadBytes = 27;  // up to the lengths of segments
-constexpr size_t kChecksumAt = 22;
-
-uint32_t Checksum(absl::string_view bytes) {
-  uint32_t sum = 0;
-  for (const char byte : bytes) {
-    sum ^= uint32_t{static_cast<uint8_t>(byte)} << 24;
-    for (int bit = 0; bit < 8; ++bit) sum = sum << 1 ^ (sum >> 31 != 0 ? 0x04c11db7 : 0);
-  }
-  return sum;
-}
 
 }  // namespace
 
@@ -40,16 +30,6 @@ std::optional<OggPage> ReadOggPage(absl::string_view file, size_t at) {
                  .lengths = lengths,
                  .body = rest.substr(kHeadBytes + segments, body_bytes),
                  .bytes = bytes};
-}
-
-std::string PatchedOggPage(absl::string_view page, size_t at, absl::string_view bytes) {
-  std::string patched(page);
-  const size_t body_at = kHeadBytes + static_cast<uint8_t>(page[kHeadBytes - 1]);
-  patched.replace(body_at + at, bytes.size(), bytes.data(), bytes.size());
-  patched.replace(kChecksumAt, 4, 4, '\0');
-  const uint32_t sum = Checksum(patched);
-  for (size_t i = 0; i < 4; ++i) patched[kChecksumAt + i] = static_cast<char>(sum >> 8 * i);
-  return patched;
 }
 
 }  // namespace cleave

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
 
 #include "absl/strings/string_view.h"
 
@@ -23,8 +22,5 @@ struct OggPage {
 
 // The page at `at`; absent when there is none, or not all of it.
 std::optional<OggPage> ReadOggPage(absl::string_view file, size_t at);
-
-// A page anew, with its checksum, whose body has `bytes` at place `at` instead of what was there.
-std::string PatchedOggPage(absl::string_view page, size_t at, absl::string_view bytes);
 
 }  // namespace cleave

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "absl/strings/str_cat.h"
 #include "media/audio_formats.h"
 #include "media/byte_view.h"
 #include "media/media_error.h"
@@ -39,6 +40,9 @@ absl::StatusOr<AudioInfo> ReadHead(absl::string_view packet) {
     if (packet.size() < 19 || (packet[8] & 0xf0) != 0) return Damaged();
     info.kind = AudioKind::kOpus;
     info.channels = static_cast<uint8_t>(packet[9]);
+    // Family 0 is mono and stereo, 1 surround up to 8 channels; in others channels have no place.
+    const int family = static_cast<uint8_t>(packet[18]);
+    if (family > 1) return AudioUnsupported(absl::StrCat("Ogg Opus of mapping family ", family));
     info.sample_rate = kOpusRate;
     info.frames = -int64_t{pre_skip.value_or(0)};
     return info;

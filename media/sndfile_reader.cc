@@ -6,8 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "media/file_kind.h"
-#include "media/ogg_pages.h"
 #include "media/sound_reader.h"
 
 namespace cleave {
@@ -88,14 +86,6 @@ MemoryFile ViewOf(const AudioInfo& info, absl::string_view file) {
     std::string head(file.substr(0, kHeadBytes));
     head[4] = '\x80';
     return {.head = std::move(head), .body = sound};
-  }
-  if (info.kind == AudioKind::kOpus) {
-    // It decodes at what the head calls the rate of the input, which is only a remark.
-    constexpr size_t kInputRateAt = 12;
-    constexpr absl::string_view kRate48000 = Magic("\x80\xbb\0\0");
-    const size_t page_bytes = ReadOggPage(file, 0)->bytes;
-    return {.head = PatchedOggPage(file.substr(0, page_bytes), kInputRateAt, kRate48000),
-            .body = file.substr(page_bytes)};
   }
   return {.head = "", .body = sound};
 }

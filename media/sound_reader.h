@@ -18,9 +18,11 @@ class SoundReader {
   virtual int64_t Read(int64_t frames, float* out) = 0;
 };
 
-// libsndfile, for all kinds but MP3; libmpg123. `info` is what ProbeAudio says of `file`, which
-// outlives the reader. Null when the file is damaged or not as `info` says.
+// libsndfile for WAV and FLAC, libvorbisfile, libopusfile, libmpg123. `info` is what ProbeAudio
+// says of `file`, which outlives the reader. Null when the file is damaged or not as `info` says.
 std::unique_ptr<SoundReader> OpenSndfile(const AudioInfo& info, absl::string_view file);
+std::unique_ptr<SoundReader> OpenVorbis(const AudioInfo& info, absl::string_view file);
+std::unique_ptr<SoundReader> OpenOpus(const AudioInfo& info, absl::string_view file);
 std::unique_ptr<SoundReader> OpenMp3(const AudioInfo& info, absl::string_view file);
 
 }  // namespace cleave

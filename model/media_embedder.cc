@@ -51,7 +51,7 @@ std::vector<int32_t> TilePositions(int rows, int columns) {
 }  // namespace
 
 absl::StatusOr<SoftEmbeddings> MediaEmbedder::EmbedImage(absl::Span<const uint8_t> tiles, int rows,
-                                                         int columns) {
+                                                         int columns, PixelScale scale) {
   const VisionConfig& vision = config_.vision;
   const VisionWeights& weights = weights_.vision;
   const int64_t count = int64_t{rows} * columns;
@@ -63,14 +63,12 @@ absl::StatusOr<SoftEmbeddings> MediaEmbedder::EmbedImage(absl::Span<const uint8_
                         absl::StrCat(std::max(rows, columns), " tiles"));
   }
   const std::vector<int32_t> xy_values = TilePositions(rows, columns);
-  ASSIGN_OR_RETURN(Matrix levels,
-                   Upload(kernels_, tiles.data(), DType::kUInt8, count, vision.tile_values()));
   ASSIGN_OR_RETURN(Matrix xy, Upload(kernels_, xy_values.data(), DType::kInt32, count, 2));
   ASSIGN_OR_RETURN(Matrix tile, NewMatrix(kernels_, activations_, count, vision.tile_values()));
   ASSIGN_OR_RETURN(Matrix u, NewMatrix(kernels_, activations_, count, vision.embedding_dim));
   ASSIGN_OR_RETURN(Matrix soft, NewMatrix(kernels_, activations_, count, config_.hidden_size));
 
-  kernels_.Scale(levels.view, kPixelScale, tile.view);
+  RETURN_IF_ERROR(ScalePixels(tiles, scale, tile.view));
   kernels_.LayerNorm(tile.view, weights.tile_norm_weight.view(), weights.tile_norm_bias.view(),
                      kLayerNormEpsilon, tile.view);
   Tap("vision.patch_ln1", tile.view);
@@ -91,6 +89,26 @@ absl::StatusOr<SoftEmbeddings> MediaEmbedder::EmbedImage(absl::Span<const uint8_
   // The working memory is freed on return, so the device must be done with it.
   kernels_.stream().WaitForAll();
   return SoftEmbeddings(std::move(soft.buffer), activations_, count, config_.hidden_size);
+}
+
+absl::Status MediaEmbedder::ScalePixels(absl::Span<const uint8_t> tiles, PixelScale scale,
+                                        TensorView tile) {
+  // Where the two scales give different numbers, a frame's are computed here; elsewhere the levels
+  // are brought to the device as they are, a quarter of the bytes.
+  if (scale == PixelScale::kVideoFrame && activations_ == DType::kFloat32) {
+    std::vector<float> values(tiles.begin(), tiles.end());
+    for (float& value : values) value /= 255.0f;
+    ASSIGN_OR_RETURN(const Matrix quotients,
+                     Upload(kernels_, values.data(), DType::kFloat32, tile.rows, tile.cols));
+    kernels_.Convert(quotients.view, tile);
+    kernels_.stream().WaitForAll();
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const Matrix levels,
+                   Upload(kernels_, tiles.data(), DType::kUInt8, tile.rows, tile.cols));
+  kernels_.Scale(levels.view, kPixelScale, tile);
+  kernels_.stream().WaitForAll();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<SoftEmbeddings> MediaEmbedder::EmbedAudio(absl::Span<const float> frames) {

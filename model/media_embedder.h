@@ -29,6 +29,11 @@ class SoftEmbeddings {
   int64_t width_ = 0;
 };
 
+// How levels become numbers, as the reference's processors do: an image's are multiplied by the
+// float nearest to 1/255, a video frame's divided by 255. Equal in bfloat16, a unit in the last
+// place apart for half of the levels in float32.
+enum class PixelScale { kImage, kVideoFrame };
+
 // Weights and kernels outlive it. The engine's thread uses it.
 class MediaEmbedder {
  public:
@@ -40,7 +45,8 @@ class MediaEmbedder {
   // row, column, channel), in host memory. INVALID_ARGUMENT with Reason::kMediaLimit and
   // the field "image.rows" or "image.columns" when a side is longer than the position table;
   // RESOURCE_EXHAUSTED when the device is full.
-  absl::StatusOr<SoftEmbeddings> EmbedImage(absl::Span<const uint8_t> tiles, int rows, int columns);
+  absl::StatusOr<SoftEmbeddings> EmbedImage(absl::Span<const uint8_t> tiles, int rows, int columns,
+                                            PixelScale scale = PixelScale::kImage);
 
   // frames: [tokens, samples_per_token] in host memory, nominally -1 to 1, zero behind the end.
   absl::StatusOr<SoftEmbeddings> EmbedAudio(absl::Span<const float> frames);
@@ -48,6 +54,8 @@ class MediaEmbedder {
   void set_tap(StageTap tap) { tap_ = std::move(tap); }
 
  private:
+  // The levels of `count` tiles as numbers, into tile: [count, tile_values].
+  absl::Status ScalePixels(absl::Span<const uint8_t> tiles, PixelScale scale, TensorView tile);
   void Tap(absl::string_view stage, TensorView value) {
     if (tap_) tap_(stage, -1, value);
   }

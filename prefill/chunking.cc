@@ -12,7 +12,7 @@ int64_t ChunkEnd(absl::Span<const MediaSpan> media, int64_t num_positions, int64
   const int64_t end = std::min(num_positions, begin + rows);
   for (const MediaSpan& span : media) {
     const bool cut = span.first_position < end && end < span.end();
-    if (span.kind != MediaKind::kImage || !cut) continue;
+    if (!IsPicture(span.kind) || !cut) continue;
     CHECK(begin <= span.first_position);  // no chunk has ended inside it
     return span.first_position == begin ? span.end() : span.first_position;
   }

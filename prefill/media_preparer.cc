@@ -17,7 +17,7 @@ absl::StatusOr<PreparedMedia> Decode(const MediaSpan& span, absl::string_view fi
                                      const MediaLimits& limits) {
   PreparedMedia media;
   int64_t tokens = 0;
-  if (span.kind == MediaKind::kImage) {
+  if (IsPicture(span.kind)) {
     ASSIGN_OR_RETURN(media.image, PrepareImage(file, span.image_token_budget, limits));
     tokens = media.image.count();
   } else {

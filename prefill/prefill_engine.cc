@@ -261,17 +261,20 @@ absl::Status PrefillEngine::AddToBatch(Chunk& chunk) {
     if (first >= end) continue;
     batch_.AddSoftRows(row + first - chunk.begin,
                        work.embedded[i].view().Rows(first - span.first_position, end - first));
-    if (span.kind == MediaKind::kImage) batch_.MarkPicture(row + first - chunk.begin, span);
+    if (IsPicture(span.kind)) batch_.MarkPicture(row + first - chunk.begin, span);
   }
   return absl::OkStatus();
 }
 
 absl::Status PrefillEngine::EmbedMedia(Work& work, size_t index) {
   const PreparedMedia& media = work.job.media[index];
-  if (work.job.request.media[index].kind == MediaKind::kImage) {
-    ASSIGN_OR_RETURN(
-        work.embedded[index],
-        host_.embedder().EmbedImage(media.image.tiles, media.image.rows, media.image.columns));
+  const MediaKind kind = work.job.request.media[index].kind;
+  if (IsPicture(kind)) {
+    const PixelScale scale =
+        kind == MediaKind::kImage ? PixelScale::kImage : PixelScale::kVideoFrame;
+    ASSIGN_OR_RETURN(work.embedded[index],
+                     host_.embedder().EmbedImage(media.image.tiles, media.image.rows,
+                                                 media.image.columns, scale));
   } else {
     ASSIGN_OR_RETURN(work.embedded[index], host_.embedder().EmbedAudio(media.audio.frames));
   }

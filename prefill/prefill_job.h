@@ -34,7 +34,7 @@ class PrefillReplies {
                        int64_t kv_bytes) = 0;
 };
 
-// A decoded picture or sound; one of the two is filled.
+// A decoded picture, frame or sound; one of the two is filled.
 struct PreparedMedia {
   ImageTiles image;
   AudioFrames audio;

@@ -42,7 +42,8 @@ const Door kDoors[] = {
     {"nccl.*", "runtime/link/nccl_.*"},
     {"sentencepiece.*", "tokenizer/sentencepiece_door\\.cc"},
     {"unicode/.*", "tokenizer/unicode_door\\.cc"},
-    {"jpeglib\\.h|jerror\\.h|png\\.h|webp/.*|gif_lib\\.h|sndfile\\.h|mpg123\\.h|soxr\\.h",
+    {"jpeglib\\.h|jerror\\.h|png\\.h|webp/.*|gif_lib\\.h|sndfile\\.h|opusfile\\.h|vorbis/.*|"
+     "mpg123\\.h|soxr\\.h",
      "(media|tests/media)/.*"},
     {"rapidjson/.*",
      "(runtime/base/json(_tree)?|tokenizer/tokenizer_json|tests/golden/.*|client/.*)\\.(cc|h)"},

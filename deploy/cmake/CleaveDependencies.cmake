@@ -52,7 +52,8 @@ _static_library(grpc++_reflection third_party::grpc++)
 find_program(PROTOC protoc REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 
-foreach(name sndfile soxr libjpeg libpng libwebp libwebpdemux libmpg123 sentencepiece)
+foreach(name sndfile soxr libjpeg libpng libwebp libwebpdemux libmpg123 opusfile vorbisfile
+    sentencepiece)
   string(REGEX REPLACE "^lib" "" short ${name})
   pkg_check_modules(${short} REQUIRED IMPORTED_TARGET GLOBAL ${name})
   add_library(third_party::${short} ALIAS PkgConfig::${short})

@@ -157,8 +157,12 @@ absl::StatusOr<int64_t> JsonValue::Int(absl::string_view key, IntRange range) co
 
 absl::StatusOr<double> JsonValue::Double(absl::string_view key) const {
   ASSIGN_OR_RETURN(const JsonValue member, Member(key));
-  if (!AsNode(member.node_).IsNumber()) return member.WrongType("a number");
-  return AsNode(member.node_).GetDouble();
+  return member.AsDouble();
+}
+
+absl::StatusOr<double> JsonValue::AsDouble() const {
+  if (!AsNode(node_).IsNumber()) return WrongType("a number");
+  return AsNode(node_).GetDouble();
 }
 
 absl::StatusOr<bool> JsonValue::Bool(absl::string_view key) const {

@@ -52,6 +52,7 @@ class JsonValue {
 
   // This value itself, as one of the types.
   absl::StatusOr<int64_t> AsInt(IntRange range = {}) const;
+  absl::StatusOr<double> AsDouble() const;
   absl::StatusOr<absl::string_view> AsString() const;
   // Each holds its path, so the count is checked against `elements_max` before any is made.
   absl::StatusOr<std::vector<JsonValue>> AsArray(size_t elements_max = 1 << 24) const;

@@ -12,6 +12,8 @@
 #include "media/image_size.h"
 #include "media/image_tiles.h"
 #include "tests/media/media_files.h"
+#include "tests/media/picture_files.h"
+#include "tests/media/sound_files.h"
 
 namespace cleave {
 namespace {
@@ -55,11 +57,33 @@ void DecodeJpegTurned(benchmark::State& state) {
 void DecodeJpegProgressive(benchmark::State& state) {
   Decode(state, media_test::JpegFile(Texture(2000, 1500), {.quality = 85, .progressive = true}));
 }
+void DecodeJpegCmyk(benchmark::State& state) {
+  Decode(state, media_test::JpegFile(Texture(2000, 1500), {.quality = 85, .cmyk = true}));
+}
 void DecodePng(benchmark::State& state) { Decode(state, media_test::PngFile(Texture(2000, 1500))); }
+void DecodePngInterlaced(benchmark::State& state) {
+  Decode(state, media_test::PngFile(Texture(2000, 1500), {.interlaced = true}));
+}
+void DecodeWebpLossy(benchmark::State& state) {
+  Decode(state, media_test::WebpFile(Texture(2000, 1500), false));
+}
+void DecodeWebpLossless(benchmark::State& state) {
+  Decode(state, media_test::WebpFile(Texture(2000, 1500), true));
+}
+void DecodeGif(benchmark::State& state) {
+  std::vector<uint8_t> indices;
+  for (int i = 0; i < 2000 * 1500; ++i) indices.push_back(static_cast<uint8_t>(i / 7 % 128));
+  Decode(state, media_test::GifFile(2000, 1500, indices, {}));
+}
 BENCHMARK(DecodeJpegBaseline)->Unit(benchmark::kMillisecond);
 BENCHMARK(DecodeJpegTurned)->Unit(benchmark::kMillisecond);
 BENCHMARK(DecodeJpegProgressive)->Unit(benchmark::kMillisecond);
+BENCHMARK(DecodeJpegCmyk)->Unit(benchmark::kMillisecond);
 BENCHMARK(DecodePng)->Unit(benchmark::kMillisecond);
+BENCHMARK(DecodePngInterlaced)->Unit(benchmark::kMillisecond);
+BENCHMARK(DecodeWebpLossy)->Unit(benchmark::kMillisecond);
+BENCHMARK(DecodeWebpLossless)->Unit(benchmark::kMillisecond);
+BENCHMARK(DecodeGif)->Unit(benchmark::kMillisecond);
 
 // Arguments: width and height of the picture, budget in tokens. Counted by the larger picture.
 void Resize(benchmark::State& state) {
@@ -89,9 +113,16 @@ void Prepare12Megapixels(benchmark::State& state) {
 }
 BENCHMARK(Prepare12Megapixels)->Unit(benchmark::kMillisecond);
 
+constexpr int64_t kSeconds = 60;
+
+void Prepare(benchmark::State& state, const std::string& file) {
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(PrepareAudio(file, {.audio_seconds_max = kSeconds})->frames.data());
+  }
+}
+
 // A minute of sound. Arguments: sample rate in Hz, channels.
-void PrepareMinute(benchmark::State& state) {
-  constexpr int64_t kSeconds = 60;
+void PrepareMinuteOfWav(benchmark::State& state) {
   const int64_t rate = state.range(0);
   const auto channels = static_cast<int>(state.range(1));
   std::vector<int> samples;
@@ -100,15 +131,24 @@ void PrepareMinute(benchmark::State& state) {
   }
   const std::string file =
       media_test::WavFile(media_test::Pcm16(samples), {.channels = channels, .sample_rate = rate});
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(PrepareAudio(file, {.audio_seconds_max = kSeconds})->frames.data());
-  }
+  Prepare(state, file);
 }
-BENCHMARK(PrepareMinute)
+BENCHMARK(PrepareMinuteOfWav)
     ->Args({16000, 1})
     ->Args({44100, 2})
     ->Args({48000, 2})
     ->Unit(benchmark::kMillisecond);
+
+// The same in stereo at 48 kHz, by the kind of file.
+void PrepareMinute(benchmark::State& state, AudioKind kind) {
+  const media_test::SoundOptions options{.channels = 2, .sample_rate = 48000};
+  Prepare(state, media_test::SoundFile(
+                     kind, media_test::Tone(kSeconds * options.sample_rate, options), options));
+}
+BENCHMARK_CAPTURE(PrepareMinute, flac, AudioKind::kFlac)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(PrepareMinute, vorbis, AudioKind::kVorbis)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(PrepareMinute, opus, AudioKind::kOpus)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(PrepareMinute, mp3, AudioKind::kMp3)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace cleave

@@ -88,6 +88,24 @@ TEST_F(AskCommandTest, FilesThatCannotBeRead) {
   }
 }
 
+TEST_F(AskCommandTest, SendsFramesOfAVideoInOrder) {
+  StartGateway();
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  std::vector<std::string> arguments = {"ask",       "What moves?", "--fps",    "0.5",
+                                        "--gateway", address(),     "--verbose"};
+  std::vector<std::string> files;
+  for (const int side : {64, 65, 66}) {
+    files.push_back(media_test::PngFile(media_test::Gradient(side, 64)));
+    const std::string name = absl::StrCat(side, ".png");
+    folder_.Write(name, files.back());
+    arguments.insert(arguments.end(), {"--video-frame", absl::StrCat(folder_.path(), "/", name)});
+  }
+  const Output output = Run(arguments);
+  EXPECT_EQ(output.end, "exit code 0") << output.text;
+  EXPECT_THAT(output.text, HasSubstr("(0 image, 0 audio, 192 video)"));
+  EXPECT_EQ(prefill_->media().size(), 3u);
+}
+
 TEST_F(AskCommandTest, SendsFiles) {
   StartGateway();
   AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);

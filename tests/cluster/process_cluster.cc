@@ -189,6 +189,15 @@ v1::Part PartFromJson(const JsonValue& json) {
   if (json.Has("audio")) {
     part.mutable_audio()->set_data(*ReadFile(kData + *json.String("audio")));
   }
+  if (json.Has("video")) {
+    const JsonValue video = *json.Object("video");
+    part.mutable_video()->set_fps(*video.Double("fps"));
+    part.mutable_video()->set_frames_max(static_cast<uint32_t>(*video.Int("frames_max")));
+    for (const JsonValue& frame : Elements(video.Member("frames"))) {
+      const std::string path = kData + std::string(*frame.AsString());
+      part.mutable_video()->add_frames()->set_data(*ReadFile(path));
+    }
+  }
   return part;
 }
 

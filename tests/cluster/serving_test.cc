@@ -98,7 +98,7 @@ TEST(BadInputTest, OneClearErrorAndTheClusterGoesOn) {
       {[](auto& r) { r.set_image_token_budget(100); }, Reason::kFieldInvalid, "image_token_budget"},
       {[&](auto& r) { first_part(r).mutable_image()->set_data("\xff\xd8\xff broken"); },
        Reason::kMediaUndecodable, "messages[0].parts[0].image"},
-      {[&](auto& r) { first_part(r).mutable_image()->set_data("GIF89a......"); },
+      {[&](auto& r) { first_part(r).mutable_image()->set_data("BM.........."); },
        Reason::kMediaUnsupported, "messages[0].parts[0].image"},
       {[&](auto& r) { first_part(r).mutable_audio()->set_data(""); }, Reason::kMediaUndecodable,
        "messages[0].parts[0].audio"},

@@ -43,7 +43,11 @@ class Prompt {
   }
   // Frames with their times between them.
   Prompt& Video(int frames) {
-    for (int i = 0; i < frames; ++i) Text(6).Picture(2, 3);
+    for (int i = 0; i < frames; ++i) {
+      Text(6);
+      shapes_.push_back({2, 3});
+      Soft(MediaKind::kVideoFrame, tokens_.image_begin, tokens_.video_soft, tokens_.image_end, 6);
+    }
     return *this;
   }
 
@@ -55,10 +59,12 @@ class Prompt {
     std::vector<SoftEmbeddings> embedded;
     for (size_t i = 0; i < media_.size(); ++i) {
       const auto [rows, columns] = shapes_[i];
-      if (media_[i].kind == MediaKind::kImage) {
+      if (IsPicture(media_[i].kind)) {
         std::vector<uint8_t> tiles(static_cast<size_t>(rows * columns) * 48 * 48 * 3);
         for (size_t k = 0; k < tiles.size(); ++k) tiles[k] = static_cast<uint8_t>(k * (i + 7) / 13);
-        embedded.push_back(*embedder.EmbedImage(tiles, rows, columns));
+        embedded.push_back(*embedder.EmbedImage(
+            tiles, rows, columns,
+            media_[i].kind == MediaKind::kImage ? PixelScale::kImage : PixelScale::kVideoFrame));
       } else {
         std::vector<float> samples(static_cast<size_t>(rows) * 640);
         for (size_t k = 0; k < samples.size(); ++k) {
@@ -165,7 +171,7 @@ class Model {
       if (first >= last) continue;
       batch_->AddSoftRows(row + first - begin,
                           run.embedded[i].view().Rows(first - span.first_position, last - first));
-      if (span.kind == MediaKind::kImage) batch_->MarkPicture(row + first - begin, span);
+      if (IsPicture(span.kind)) batch_->MarkPicture(row + first - begin, span);
     }
     run.position = end;
   }

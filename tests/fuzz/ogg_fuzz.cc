@@ -2,19 +2,15 @@
 // changed page.
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 
-#include "media/ogg_pages.h"
 #include "tests/fuzz/media_check.h"
+#include "tests/media/sound_files.h"
 
 namespace {
 
 std::string WithChecksums(absl::string_view file) {
-  std::string fixed;
-  while (const std::optional<cleave::OggPage> page = cleave::ReadOggPage(file, fixed.size())) {
-    fixed += cleave::PatchedOggPage(file.substr(fixed.size(), page->bytes), 0, "");
-  }
+  std::string fixed = cleave::media_test::JoinOggPages(cleave::media_test::OggPages(file));
   const absl::string_view rest = file.substr(fixed.size());
   fixed.append(rest.data(), rest.size());
   return fixed;

@@ -121,6 +121,12 @@ TEST_F(ChatRequestTest, RefusesTooMuch) {
   request.mutable_messages(0)->add_parts()->mutable_image()->set_data("x");
   request.mutable_messages(0)->add_parts()->mutable_image()->set_data("x");
   EXPECT_EQ(RefusedField(request, Reason::kMediaLimit), "messages[0].parts[2].image.data");
+  model_.limits.audios_max = 1;
+  request = Question("a");
+  request.mutable_messages(0)->add_parts()->mutable_audio()->set_data("x");
+  EXPECT_TRUE(Read(request).ok());
+  request.mutable_messages(0)->add_parts()->mutable_audio()->set_data("x");
+  EXPECT_EQ(RefusedField(request, Reason::kMediaLimit), "messages[0].parts[2].audio.data");
   model_.limits.messages_max = 1;
   request = Question("a");
   *request.add_messages() = request.messages(0);

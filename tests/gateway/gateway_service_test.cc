@@ -136,7 +136,7 @@ TEST_F(GatewayServiceTest, BadInputIsOneClearErrorAndTheGatewayGoesOn) {
   request.mutable_messages(0)->add_parts()->mutable_audio()->set_data("");
   refuse(request, Reason::kMediaUndecodable, "messages[0].parts[1].audio.data");
   request = Question("a");
-  request.mutable_messages(0)->add_parts()->mutable_image()->set_data("GIF89a........");
+  request.mutable_messages(0)->add_parts()->mutable_image()->set_data("BM..............");
   refuse(request, Reason::kMediaUnsupported, "messages[0].parts[1].image.data");
   EXPECT_GT(Stream(Question("a")).events.size(), 0u);
 }

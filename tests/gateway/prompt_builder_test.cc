@@ -88,7 +88,7 @@ TEST_F(PromptBuilderTest, MediaBecomeSpans) {
 TEST_F(PromptBuilderTest, BrokenFilesNameTheirField) {
   user_->add_parts()->set_text("a");
   v1::Image& image = *user_->add_parts()->mutable_image();
-  image.set_data("GIF89a..........");
+  image.set_data("BM..............");
   EXPECT_EQ(Refusal().reason, Reason::kMediaUnsupported);
   EXPECT_EQ(Refusal().field, "messages[0].parts[1].image.data");
   image.set_data(media_test::JpegFile(media_test::Gradient(96, 48)).substr(0, 40));

@@ -39,8 +39,11 @@ std::vector<testing::RunnerMedia> EmbedCaseMedia(const SafetensorsFile& inputs,
       const size_t count = static_cast<size_t>(counts[i]);
       const int columns = positions[2 * (first + count - 1)] + 1;
       const int rows = positions[2 * (first + count - 1) + 1] + 1;
+      constexpr int32_t kVideoType = 2;
+      const bool is_frame = types[static_cast<size_t>(runs[i].first)] == kVideoType;
       auto soft = runner.embedder().EmbedImage(
-          tiles->bytes.subspan(first * tile_bytes, count * tile_bytes), rows, columns);
+          tiles->bytes.subspan(first * tile_bytes, count * tile_bytes), rows, columns,
+          is_frame ? PixelScale::kVideoFrame : PixelScale::kImage);
       CHECK(soft.ok() && runs[i].second == soft->tokens());
       media.push_back({runs[i].first, true, *std::move(soft)});
       first += count;

@@ -1,4 +1,4 @@
-// golden_check model|drafter|media|tokenizer|template|detokenizer|parser --cases DIR
+// golden_check model|drafter|media|layout|tokenizer|template|detokenizer|parser --cases DIR
 //              [--tokenizer FILE] [--kernels NAME] [--isa NAME] [--threads N]
 //              [--kv-form compact|plain]
 //
@@ -11,6 +11,7 @@
 
 #include "engine/worker_flags.h"
 #include "tests/golden/drafter_check.h"
+#include "tests/golden/layout_check.h"
 #include "tests/golden/media_check.h"
 #include "tests/golden/model_check.h"
 #include "tests/golden/report.h"
@@ -44,13 +45,14 @@ int main(int argc, char** argv) {
     cleave::AddKernelFlags(*sub, model_options.kernels);
     cleave::AddKvFormFlag(*sub, model_options.kv_form);
   }
-  CLI::App* media = command("media", "Decoding and scaling of pictures, sounds");
+  CLI::App* media = command("media", "Decoding and scaling of pictures, sounds; frames of videos");
   const auto text_command = [&](const char* name, const char* help) {
     CLI::App* sub = command(name, help);
     sub->add_option("--tokenizer", tokenizer, "tokenizer.json, or the same packed as .xz")
         ->required();
     return sub;
   };
+  CLI::App* layout = text_command("layout", "Prompts with media, to ids");
   CLI::App* tokenizer_command = text_command("tokenizer", "Text to ids");
   CLI::App* template_command = text_command("template", "Conversations to prompts");
   CLI::App* detokenizer_command = text_command("detokenizer", "Ids to text, as it is released");
@@ -68,6 +70,8 @@ int main(int argc, char** argv) {
     cleave::golden::CheckOperations(model_options, report);
   } else if (media->parsed()) {
     cleave::golden::CheckMedia(cases, report);
+  } else if (layout->parsed()) {
+    cleave::golden::CheckLayout(cases, tokenizer, report);
   } else if (tokenizer_command->parsed()) {
     cleave::golden::CheckTokenizer(cases, tokenizer, report);
   } else if (template_command->parsed()) {

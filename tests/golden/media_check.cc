@@ -26,6 +26,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "runtime/base/status.h"
+#include "tests/golden/layout_check.h"
 
 namespace cleave::golden {
 namespace {
@@ -287,8 +288,12 @@ absl::Status CheckSounds(const std::string& folder, const JsonValue& sounds, Rep
   ASSIGN_OR_RETURN(const auto members, sounds.AsMembers());
   for (const auto& [name, expected] : members) {
     report.Case(absl::StrCat("sound ", name));
-    const absl::Status status = CheckSound(
-        std::string(name), absl::StrCat(folder, "/", name, ".wav"), expected, stored, report);
+    std::string file = absl::StrCat(name, ".wav");
+    if (expected.Has("file")) {
+      ASSIGN_OR_RETURN(file, expected.String("file"));
+    }
+    const absl::Status status =
+        CheckSound(std::string(name), absl::StrCat(folder, "/", file), expected, stored, report);
     if (!status.ok()) report.Exact("read", false, status.ToString());
   }
   return absl::OkStatus();
@@ -300,7 +305,9 @@ absl::Status CheckAll(const std::string& cases_dir, Report& report) {
   ASSIGN_OR_RETURN(const JsonValue pictures, document.root().Object("pictures"));
   ASSIGN_OR_RETURN(const JsonValue sounds, document.root().Object("sounds"));
   RETURN_IF_ERROR(CheckPictures(absl::StrCat(cases_dir, "/pictures"), pictures, report));
-  return CheckSounds(absl::StrCat(cases_dir, "/sounds"), sounds, report);
+  RETURN_IF_ERROR(CheckSounds(absl::StrCat(cases_dir, "/sounds"), sounds, report));
+  ASSIGN_OR_RETURN(const JsonValue videos, document.root().Member("videos"));
+  return CheckVideos(videos, report);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "media/audio_decode.h"
+#include "media/vorbis_setup.h"
 #include "tests/media/media_files.h"
 #include "tests/media/sound_files.h"
 
@@ -182,6 +183,43 @@ TEST(CompressedAudio, OpusRateIsOnlyARemark) {
   for (const char* rate : {"\0\0\0\0", "\x44\xac\0\0", "\xff\xff\xff\xff"}) {
     pages[0].replace(kInputRateAt, 4, rate, 4);
     EXPECT_EQ(Decode(JoinOggPages(pages)).size(), 16000u);
+  }
+}
+
+TEST(CompressedAudio, OpusOfOtherMappings) {
+  std::string file = ToneFile(AudioKind::kOpus, 1000);
+  file[28 + 18] = '\xff';
+  EXPECT_EQ(Probe(file), "MEDIA_UNSUPPORTED audio");
+}
+
+// Books that would take gigabytes, announced in a few bytes.
+TEST(CompressedAudio, VorbisBooksAreCountedBeforeTheyAreMade) {
+  const std::string file = ToneFile(AudioKind::kVorbis, 16000, {.sample_rate = 48000});
+  EXPECT_TRUE(VorbisSetupIsModest(file));
+  const size_t books_at = file.find("\x05vorbis") + 8;
+  ASSERT_EQ(file.substr(books_at, 3), "BCV");
+  for (const absl::string_view size :  // dimensions and entries
+       {absl::string_view("\xff\xff\x01\0\x01", 5), absl::string_view("\x01\0\xff\xff\xff", 5),
+        absl::string_view("\0\0\x01\0\0", 5), absl::string_view("\x01\0\0\0\0", 5)}) {
+    std::string large = file;
+    large.replace(books_at + 3, size.size(), size.data(), size.size());
+    EXPECT_FALSE(VorbisSetupIsModest(large));
+    EXPECT_EQ(Probe(JoinOggPages(OggPages(large))), "MEDIA_UNDECODABLE audio");
+  }
+  for (size_t size = 0; size < file.size(); size += 37) {
+    EXPECT_LE(VorbisSetupIsModest(file.substr(0, size)), size > books_at) << size;
+  }
+}
+
+// A header that libsndfile could not open without losing memory.
+TEST(CompressedAudio, DamagedVorbisHeadersLeakNothing) {
+  std::vector<std::string> pages = OggPages(ToneFile(AudioKind::kVorbis, 1000));
+  for (size_t at = 28; at < pages[0].size(); ++at) {
+    std::vector<std::string> changed = pages;
+    changed[0][at] ^= '\x10';
+    const absl::Status status = DecodeAudio(JoinOggPages(changed), MediaLimits()).status();
+    if (status.ok()) continue;
+    EXPECT_NE(GetReason(status), Reason::kUnspecified) << at;
   }
 }
 

@@ -25,10 +25,12 @@ std::string ExtendedHead(int flags, int width, int height) {
 constexpr size_t kRiffHeadBytes = 12;
 constexpr int kAnimationFlag = 0x02, kExifFlag = 0x08, kAlphaFlag = 0x10;
 
-// LZW that never learns: a clear code before each index keeps every code equally long.
+// LZW that never uses what it learns: a clear code before the table is full keeps every code
+// equally long.
 std::string Compress(const std::vector<uint8_t>& indices) {
   constexpr int kIndexBits = 7;
   constexpr uint32_t kClear = 1u << kIndexBits, kEnd = kClear + 1;
+  constexpr size_t kIndicesPerClear = 100;
   std::string bytes;
   uint32_t pending = 0;
   int bits = 0;
@@ -38,9 +40,9 @@ std::string Compress(const std::vector<uint8_t>& indices) {
       bytes.push_back(static_cast<char>(pending));
     }
   };
-  for (const uint8_t index : indices) {
-    put(kClear);
-    put(index);
+  for (size_t i = 0; i < indices.size(); ++i) {
+    if (i % kIndicesPerClear == 0) put(kClear);
+    put(indices[i]);
   }
   put(kEnd);
   std::string blocks(1, static_cast<char>(kIndexBits));

@@ -12,7 +12,22 @@
 namespace cleave::media_test {
 namespace {
 
-constexpr size_t kPositionAt = 6;  // in an Ogg page
+constexpr size_t kPositionAt = 6, kChecksumAt = 22;  // in an Ogg page
+
+uint32_t Checksum(absl::string_view bytes) {
+  uint32_t sum = 0;
+  for (const char byte : bytes) {
+    sum ^= uint32_t{static_cast<uint8_t>(byte)} << 24;
+    for (int bit = 0; bit < 8; ++bit) sum = sum << 1 ^ (sum >> 31 != 0 ? 0x04c11db7 : 0);
+  }
+  return sum;
+}
+
+void SetChecksum(std::string& page) {
+  page.replace(kChecksumAt, 4, 4, '\0');
+  const uint32_t sum = Checksum(page);
+  for (size_t i = 0; i < 4; ++i) page[kChecksumAt + i] = static_cast<char>(sum >> 8 * i);
+}
 
 struct Output {
   std::string bytes;
@@ -85,7 +100,11 @@ std::string SoundFile(AudioKind kind, const std::vector<float>& samples,
     }
     sf_write_int(sound, levels.data(), count);
   } else {
-    sf_write_float(sound, samples.data(), count);
+    // In pieces: the Vorbis encoder keeps what it gets at once on the stack.
+    const sf_count_t piece = sf_count_t{4096} * info.channels;
+    for (sf_count_t at = 0; at < count; at += piece) {
+      sf_write_float(sound, samples.data() + at, std::min(piece, count - at));
+    }
   }
   sf_close(sound);
   return output.bytes;
@@ -115,7 +134,10 @@ std::vector<std::string> OggPages(absl::string_view file) {
 
 std::string JoinOggPages(const std::vector<std::string>& pages) {
   std::string file;
-  for (const std::string& page : pages) file += PatchedOggPage(page, 0, "");
+  for (std::string page : pages) {
+    SetChecksum(page);
+    file += page;
+  }
   return file;
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/golden/data with the reference implementation. See README.md.
 
-    python make_data.py [--out DIR] [--part tokenizer checkpoint cases drafter media text requests]
+    python make_data.py [--out DIR]
+                        [--part tokenizer checkpoint cases drafter media layout text requests]
 """
 import argparse
 import json
@@ -9,6 +10,7 @@ import os
 
 import corpus
 import drafter_data
+import layout_data
 import media_data
 import model_cases
 import requests_data
@@ -20,7 +22,7 @@ import tiny_tokenizer
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     # Later parts read earlier ones' files.
-    parts = ["tokenizer", "checkpoint", "cases", "drafter", "media", "text", "requests"]
+    parts = ["tokenizer", "checkpoint", "cases", "drafter", "media", "layout", "text", "requests"]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", default=os.path.join(os.path.dirname(here), "data"))
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
@@ -41,6 +43,8 @@ def main():
         drafter_data.write(out, folder, ids)
     if "media" in arguments.part:
         media_data.write(out)
+    if "layout" in arguments.part:
+        layout_data.write(out, folder, template)
     if "text" in arguments.part:
         text_data.write(out, folder, template)
     if "requests" in arguments.part:

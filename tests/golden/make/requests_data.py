@@ -2,10 +2,12 @@
 chat template, tokenizer, image processor, feature extractor, model."""
 import json
 
+import numpy as np
 import torch
 from transformers import (AutoTokenizer, Gemma4UnifiedAudioFeatureExtractor, Gemma4UnifiedImageProcessor,
                           Gemma4UnifiedProcessor)
 from transformers.models.gemma4_unified.video_processing_gemma4_unified import Gemma4UnifiedVideoProcessor
+from transformers.video_utils import VideoMetadata
 
 import media_data
 import tiny_model
@@ -27,6 +29,10 @@ def audio(name):
     return {"audio": f"sounds/{name}"}
 
 
+def video(names, fps, frames_max):
+    return {"video": {"frames": [f"pictures/{name}" for name in names], "fps": fps, "frames_max": frames_max}}
+
+
 # Longer than the window of 32 means: in expanded tokens. `stops`: the answer must end with a stop id.
 REQUESTS = [
     {"name": "text_short", "messages": [message("user", "What is in the soup?")]},
@@ -45,6 +51,10 @@ REQUESTS = [
         message("system", "Look and listen."),
         message("user", "The first picture: ", image("text_240x160.png"), " and the second: ",
                 image("alpha_96x72.png"), "Then a sound: ", audio("noise_4001.wav"), "Which is better?")]},
+    {"name": "video", "messages": [
+        message("user", "Watch: ", video(media_data.VIDEO_FRAMES, 0.4, 3), "What moves?")]},
+    {"name": "video_sampled", "messages": [
+        message("user", image("gray_120x90.png"), video(media_data.VIDEO_FRAMES, 1.0, 2), "And now, which way?")]},
     {"name": "thinking", "thinking": True, "messages": [message("user", "Who counts the boats?")]},
     {"name": "stops", "stops": True, "messages": [message("user", "Do you like soup?")]},
 ]
@@ -77,6 +87,7 @@ class RequestPrompt:
         parts = [p for m in request["messages"] for p in m["parts"]]
         pictures = [media_data.open_upright(f"{data}/{p['image']}") for p in parts if "image" in p]
         sounds = [media_data.read_wav(f"{data}/{p['audio']}") for p in parts if "audio" in p]
+        videos = [p["video"] for p in parts if "video" in p]
         rendered = processor.apply_chat_template(
             [template_message(m) for m in request["messages"]], tokenize=False, add_generation_prompt=True,
             enable_thinking=request["thinking"])
@@ -85,10 +96,18 @@ class RequestPrompt:
             named.update(images=[pictures], images_kwargs={"max_soft_tokens": request["image_token_budget"]})
         if sounds:
             named.update(audio=sounds)
+        if videos:
+            clips = [np.stack([np.asarray(media_data.open_upright(f"{data}/{name}")) for name in v["frames"]])
+                     for v in videos]
+            counts = {v["frames_max"] for v in videos}
+            assert len(counts) == 1
+            named.update(videos=[clips], videos_kwargs={
+                "num_frames": counts.pop(), "video_metadata": [
+                    [VideoMetadata(total_num_frames=len(v["frames"]), fps=v["fps"]) for v in videos]]})
         result = processor(text=[rendered], add_special_tokens=False, return_tensors="pt", **named)
         self.ids, self.types = result["input_ids"], result["mm_token_type_ids"]
-        self.arguments = {k: result[k] for k in ("pixel_values", "image_position_ids", "input_features",
-                                                 "input_features_mask") if k in result}
+        self.arguments = {k: result[k] for k in ("pixel_values", "image_position_ids", "pixel_values_videos",
+                                                 "video_position_ids", "num_frames_per_video", "input_features", "input_features_mask") if k in result}
 
     def media(self):
         return self.arguments
@@ -110,7 +129,8 @@ def run(model, processor, request, data, ids):
     request.update(prompt_ids=prompt.ids[0].tolist(), greedy_tokens=answer.tokens,
                    finish_reason="stop" if ends else "max_tokens", smallest_lead=round(answer.smallest_lead, 6),
                    text=processor.tokenizer.decode(shown, skip_special_tokens=True).strip())
-    if "pixel_values" in prompt.arguments:  # the prompt tells the two mask rules of the reference apart
+    # The prompt tells the two mask rules of the reference apart.
+    if "pixel_values" in prompt.arguments or "pixel_values_videos" in prompt.arguments:
         with torch.no_grad():
             other = model(input_ids=prompt.ids, mm_token_type_ids=prompt.types, **prompt.media()).logits[0, -1]
         request["other_mask_rule_logit_difference"] = round(float((other - out.logits[0, -1]).abs().max()), 4)
