@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
@@ -84,11 +85,10 @@ void TakeOnlyAlternative(JsonObject& schema, absl::string_view key) {
   const bool is_nullable = alternatives.size() > 1;
   JsonObject taken = std::move(*only->AsObject());
   schema.erase(list);
+  absl::flat_hash_set<std::string> known;
+  for (const JsonMember& member : schema) known.insert(member.key);
   for (JsonMember& member : taken) {
-    const bool is_known = std::any_of(schema.begin(), schema.end(), [&](const JsonMember& known) {
-      return known.key == member.key;
-    });
-    if (!is_known) schema.push_back(std::move(member));
+    if (!known.contains(member.key)) schema.push_back(std::move(member));
   }
   if (is_nullable) Set(schema, "nullable", {true});
 }

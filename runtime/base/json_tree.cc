@@ -44,6 +44,15 @@ JsonObject MakeObject(std::vector<Json>& stack, size_t first) {
   return members;
 }
 
+// The reader validates UTF-8 and the first half of a surrogate pair; a second half that is spelled
+// alone it lets through, as three bytes that are no UTF-8.
+bool HasHalfPair(absl::string_view text) {
+  for (size_t i = text.find('\xED'); i != absl::string_view::npos; i = text.find('\xED', i + 1)) {
+    if (i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) >= 0xA0) return true;
+  }
+  return false;
+}
+
 // Builds the tree from a reader's events: finished values stand on a stack until the bracket around
 // them closes.
 struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
@@ -57,8 +66,11 @@ struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder
     if (!absl::SimpleAtod(digits, &real) || !std::isfinite(real)) return false;
     return Push({JsonNumber{std::string(digits)}});
   }
-  bool String(const char* text, Size length, bool) { return Push({std::string(text, length)}); }
-  bool Key(const char* text, Size length, bool) { return Push({std::string(text, length)}); }
+  bool String(const char* text, Size length, bool) {
+    if (HasHalfPair({text, length})) return false;
+    return Push({std::string(text, length)});
+  }
+  bool Key(const char* text, Size length, bool copy) { return String(text, length, copy); }
   bool StartObject() { return true; }
   bool EndObject(Size members) {
     const size_t first = stack.size() - 2 * static_cast<size_t>(members);
@@ -156,7 +168,8 @@ absl::StatusOr<Json> ParseJson(absl::string_view text, int depth_max) {
   reader.Parse<kParseFlags>(stream, builder);
   if (reader.GetParseErrorCode() == rapidjson::kParseErrorTermination) {
     return absl::InvalidArgumentError(
-        absl::StrCat("JSON with a number beyond a double at byte ", reader.GetErrorOffset()));
+        absl::StrCat("JSON with a number beyond a double or half of a surrogate pair at byte ",
+                     reader.GetErrorOffset()));
   }
   if (reader.HasParseError()) {
     return absl::InvalidArgumentError(

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "runtime/base/error.h"
 #include "tests/gateway/test_model.h"
 #include "tests/media/media_files.h"
@@ -55,6 +57,37 @@ TEST_F(PromptBuilderTest, SpelledControlTokensAreText) {
   for (const char* spelling : {"<|image|>", "<eos>", "<|think|>"}) {
     EXPECT_THAT(prompt->ids, Each(Not(IdOf(spelling))));
   }
+}
+
+TEST_F(PromptBuilderTest, MediaOfToolResultsFollowThem) {
+  const std::string asked = media_test::JpegFile(media_test::Gradient(96, 48));
+  const std::string given = media_test::JpegFile(media_test::Gradient(48, 96));
+  const std::string sound = media_test::WavFile(std::string(2 * 16000, '\1'), {});
+  user_->add_parts()->mutable_image()->set_data(asked);
+  v1::Message& model = *request_.add_messages();
+  model.set_role(v1::ROLE_MODEL);
+  model.add_parts()->set_text("the use");
+  model.add_tool_calls()->set_id("1");
+  model.mutable_tool_calls(0)->set_name("abc");
+  v1::Message& tool = *request_.add_messages();
+  tool.set_role(v1::ROLE_TOOL);
+  tool.add_parts()->mutable_tool_result()->set_call_id("1");
+  tool.mutable_parts(0)->mutable_tool_result()->set_text("the");
+  tool.add_parts()->mutable_image()->set_data(given);
+  tool.add_parts()->mutable_audio()->set_data(sound);
+  const absl::StatusOr<Prompt> prompt = Build();
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  ASSERT_EQ(prompt->media.size(), 3u);
+  EXPECT_EQ(prompt->media[0].content_hash, HashOf(asked));
+  EXPECT_EQ(prompt->media[1].content_hash, HashOf(given));
+  EXPECT_EQ(prompt->media[1].field, "messages[2].parts[1].image.data");
+  EXPECT_EQ(prompt->media[2].content_hash, HashOf(sound));
+  EXPECT_EQ(prompt->media[2].kind, MediaKind::kAudio);
+  const auto result = std::find(prompt->ids.begin(), prompt->ids.end(), IdOf("<tool_response|>"));
+  EXPECT_EQ(result + 2 - prompt->ids.begin(), prompt->media[1].first) << "begin, then its tokens";
+  EXPECT_FALSE(prompt->ends_in_thought);
+  request_.set_thinking(v1::THINKING_MODE_ON);
+  EXPECT_TRUE(Build()->ends_in_thought);
 }
 
 TEST_F(PromptBuilderTest, MediaBecomeSpans) {

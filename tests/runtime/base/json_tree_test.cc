@@ -63,6 +63,14 @@ TEST(JsonTreeTest, RefusesWhatIsNotJson) {
   }
 }
 
+TEST(JsonTreeTest, HalfOfASurrogatePairIsNoText) {
+  for (const char* text : {R"("\ud800")", R"("\udc00")", R"("a\udfffb")", R"({"\udddd":1})",
+                           R"("\ud800\u0041")", R"("\udc00\ud800")"}) {
+    EXPECT_FALSE(ParseJson(text, 32).ok()) << text;
+  }
+  EXPECT_EQ(*Parsed(R"("\ud7ff\ue000")").AsString(), "\uD7FF\uE000");
+}
+
 TEST(JsonTreeTest, DepthIsBounded) {
   const auto nested = [](size_t depth) {
     return std::string(depth, '[') + std::string(depth, ']');
