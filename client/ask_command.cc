@@ -83,6 +83,7 @@ absl::Status Complete(AskFlags& flags) {
   if (!flags.tools_path.empty()) RETURN_IF_ERROR(ReadTools(flags.tools_path, options.tools));
   RETURN_IF_ERROR(ReadFiles(flags.image_paths, options.images));
   RETURN_IF_ERROR(ReadFiles(flags.audio_paths, options.audios));
+  RETURN_IF_ERROR(ReadFiles(flags.frame_paths, options.frames));
   if (flags.timeout_seconds > 0) options.timeout = absl::Seconds(flags.timeout_seconds);
   return absl::OkStatus();
 }

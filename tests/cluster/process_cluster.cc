@@ -258,6 +258,7 @@ bool AnswerStream::Next() {
     return false;
   }
   answer_.text += event.text().text();
+  answer_.thought += event.thought().text();
   if (event.has_finished()) answer_.finish = event.finished().reason();
   if (event.has_summary()) {
     answer_.summary = event.summary();

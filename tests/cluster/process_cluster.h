@@ -93,6 +93,7 @@ std::vector<GoldenRequest> ReadGoldenRequests();
 // One streamed answer, as it was received.
 struct StreamedAnswer {
   std::string text;
+  std::string thought;
   uint32_t output_tokens = 0;
   v1::FinishReason finish = v1::FINISH_REASON_UNSPECIFIED;
   v1::Summary summary;
