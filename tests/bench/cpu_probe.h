@@ -10,8 +10,10 @@ namespace cleave::bench {
 // Instructions of one ISA; a thread's share of the work, best called by all threads at once.
 struct CpuProbe {
   const char* isa;
-  // Adds up `bytes` of memory, in four streams as decoding reads them; returns the sum.
-  float (*read)(const void* data, size_t bytes);
+  // Adds up `bytes` of memory; returns the sum. In one stream, and in four side by side: which is
+  // faster depends on the processor and its neighbours.
+  float (*read_one_stream)(const void* data, size_t bytes);
+  float (*read_four_streams)(const void* data, size_t bytes);
   // Float operations of one round of `multiply`, which keeps 16 sums going.
   double flops_per_round;
   float (*multiply)(int64_t rounds);

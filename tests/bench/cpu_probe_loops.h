@@ -15,15 +15,21 @@ float SumOfAll(const typename S::Float (&sums)[kSums]) {
   return S::Sum(total);
 }
 
-template <class S>
+template <class S, size_t kStreams>
 float Read(const void* data, size_t bytes) {
-  const auto* floats = static_cast<const float*>(data);
-  const size_t stream = bytes / sizeof(float) / 4;
+  // Short streams follow each other, as the panels of a weight matrix do.
+  constexpr size_t kStream = size_t{128} << 10;
+  constexpr size_t kFloats = kStream / sizeof(float);
   typename S::Float sums[4] = {S::Zero(), S::Zero(), S::Zero(), S::Zero()};
-  for (size_t i = 0; i + S::kLanes <= stream; i += S::kLanes) {
-    for (int s = 0; s < 4; ++s) {
-      sums[s] = S::Add(sums[s], S::Load(floats + static_cast<size_t>(s) * stream + i));
+  const auto* floats = static_cast<const float*>(data);
+  for (size_t done = 0; done + kStreams * kStream <= bytes; done += kStreams * kStream) {
+    for (size_t i = 0; i + 4 * S::kLanes / kStreams <= kFloats; i += 4 * S::kLanes / kStreams) {
+      for (size_t s = 0; s < 4; ++s) {
+        const size_t at = s % kStreams * kFloats + i + s / kStreams * S::kLanes;
+        sums[s] = S::Add(sums[s], S::Load(floats + at));
+      }
     }
+    floats += kStreams * kFloats;
   }
   return S::Sum(S::Add(S::Add(sums[0], sums[1]), S::Add(sums[2], sums[3])));
 }
@@ -61,7 +67,8 @@ template <class S>
 constexpr CpuProbe MakeProbe(const char* isa) {
   constexpr double kFlops = 2.0 * S::kLanes * kSums;
   return {.isa = isa,
-          .read = Read<S>,
+          .read_one_stream = Read<S, 1>,
+          .read_four_streams = Read<S, 4>,
           .flops_per_round = kFlops,
           .multiply = Multiply<S>,
           .bfloat16_flops_per_round = S::kHasBFloat16Dot ? 2 * kFlops : kFlops,

@@ -54,12 +54,13 @@ Peaks MeasurePeaks(const CpuProbe& probe) {
   const size_t share = (size_t{1} << 30) / static_cast<size_t>(threads);
   const std::vector<float> memory((size_t{1} << 30) / sizeof(float), 1.0f);
   const auto rate = [&](double amount, auto work) { return amount * threads / BestSeconds(work); };
-  return {.read = rate(static_cast<double>(share),
-                       [&](int i) {
-                         const char* at = reinterpret_cast<const char*>(memory.data());
-                         benchmark::DoNotOptimize(
-                             probe.read(at + share * static_cast<size_t>(i), share));
-                       }),
+  const auto read_rate = [&](auto read) {
+    return rate(static_cast<double>(share), [&](int i) {
+      const char* at = reinterpret_cast<const char*>(memory.data());
+      benchmark::DoNotOptimize(read(at + share * static_cast<size_t>(i), share));
+    });
+  };
+  return {.read = std::max(read_rate(probe.read_one_stream), read_rate(probe.read_four_streams)),
           .floats = rate(probe.flops_per_round * kRounds,
                          [&](int) { benchmark::DoNotOptimize(probe.multiply(kRounds)); }),
           .bfloat16 = rate(probe.bfloat16_flops_per_round * kRounds, [&](int) {
