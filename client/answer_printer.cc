@@ -27,8 +27,8 @@ void AnswerPrinter::Print(const v1::GenerateEvent& event) {
     PrintJson(event);
   } else if (event.has_thought() && !event.thought().text().empty()) {
     PrintThought(event.thought().text());
-  } else if (event.has_text()) {
-    if (!event.text().text().empty()) EndThought();
+  } else if (event.has_text() && !event.text().text().empty()) {
+    EndThought();
     has_text_ = true;
     Write(event.text().text(), stdout);
   }

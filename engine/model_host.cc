@@ -121,9 +121,10 @@ std::string ModelHost::MemoryTable() const {
     return kv_memory_->pages(kind) * layout().kind(kind).page_bytes;
   };
   return absl::StrFormat(
-      "kernels %s, weights %s, activations %s, KV sliding %d pages %s, KV full %d pages %s, page "
+      "kernels %s on %d threads, weights %s, activations %s, KV sliding %d pages %s, KV full %d "
+      "pages %s, page "
       "%d tokens",
-      kernels_->fingerprint(), MebiBytes(weights_.device_bytes),
+      kernels_->fingerprint(), kernels_->threads(), MebiBytes(weights_.device_bytes),
       MebiBytes(transformer_->activation_bytes()), kv_memory_->pages(KvKind::kSliding),
       MebiBytes(pool(KvKind::kSliding)), kv_memory_->pages(KvKind::kFull),
       MebiBytes(pool(KvKind::kFull)), layout().page_tokens());

@@ -21,14 +21,16 @@ CLI::Option* AddDTypeFlag(CLI::App& app, const std::string& flag, DType& dtype,
 }  // namespace
 
 void AddKernelFlags(CLI::App& app, KernelOptions& options) {
-  app.add_option("--kernels", options.backend,
-                 "Kernel backend: cpu, or reference (plain loops: exact and slow)")
+  app.add_option(
+         "--kernels", options.backend,
+         "Kernel backend: cpu, or reference (plain loops: exact and slow); equal on all workers")
       ->check(CLI::IsMember(std::vector<std::string>{"cpu", "reference"}))
       ->capture_default_str()
       ->envname("CLEAVE_KERNELS");
   app.add_option("--isa", options.isa,
-                 "Instructions of the cpu kernels: auto, avx2, avx512 or avx512bf16; results are "
-                 "equal to the bit on workers with equal ones")
+                 "Instructions of the cpu kernels; equal on all workers, so name one where their "
+                 "processors differ. auto: the best there is")
+      ->check(CLI::IsMember(std::vector<std::string>{"auto", "avx2", "avx512", "avx512bf16"}))
       ->capture_default_str()
       ->envname("CLEAVE_ISA");
   app.add_option("--threads", options.threads,
@@ -57,12 +59,14 @@ void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
       ->required()
       ->envname("CLEAVE_MODEL");
   AddKernelFlags(app, options.kernels);
-  AddDTypeFlag(app, "--activations", options.activations, "Arithmetic between two operations")
+  AddDTypeFlag(app, "--activations", options.activations,
+               "Arithmetic between two operations; equal on all workers")
       ->envname("CLEAVE_ACTIVATIONS");
   AddDTypeFlag(app, "--kv-dtype", options.kv.dtype, "What KV pages hold; equal on all workers")
       ->envname("CLEAVE_KV_DTYPE");
   app.add_option("--page-tokens", options.kv.page_tokens,
-                 "Positions of one KV page: 8, 16, 32 or 64; equal on all workers")
+                 "Positions of one KV page; equal on all workers")
+      ->check(CLI::IsMember(std::vector<int>{8, 16, 32, 64}))
       ->capture_default_str()
       ->envname("CLEAVE_PAGE_TOKENS");
   AddKvFormFlag(app, options.kv.form);

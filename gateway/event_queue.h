@@ -21,7 +21,7 @@ class EventQueue {
   explicit EventQueue(size_t events_max = kEventsMax, int steps_max = kStepsMax)
       : events_max_(events_max), steps_max_(steps_max) {}
 
-  // RESOURCE_EXHAUSTED, and the event is dropped, when the client is too far behind.
+  // ABORTED (SLOW_READER), and the event is dropped, when the client is too far behind.
   absl::Status Push(v1::GenerateEvent event);
   // The next event, with its index.
   std::optional<v1::GenerateEvent> Pop();

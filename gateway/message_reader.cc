@@ -217,7 +217,8 @@ absl::Status MessageReader::ReadToolMessage(const std::string& path, v1::Message
   for (int i = 0; i < message.parts_size(); ++i) {
     v1::Part& part = *message.mutable_parts(i);
     if (i == 0) {
-      if (!part.has_tool_result()) return Invalid(PartPath(path, i), "a tool result", "another");
+      if (!part.has_tool_result())
+        return Invalid(PartPath(path, i), "a tool result first", "another part");
       RETURN_IF_ERROR(ReadResult(absl::StrCat(PartPath(path, i), ".tool_result"),
                                  *part.mutable_tool_result(), read));
       continue;

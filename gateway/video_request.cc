@@ -47,7 +47,7 @@ absl::StatusOr<int> ReadFramesMax(const std::string& field, const v1::Video& vid
 // The frame's time, given or by its index.
 absl::StatusOr<double> ReadSeconds(const std::string& field, const v1::VideoFrame& frame, int index,
                                    double fps, const RequestLimits& limits) {
-  const double seconds = frame.has_seconds() ? frame.seconds() : index / fps;
+  const double seconds = frame.has_seconds() ? frame.seconds() : FrameSeconds(index, fps);
   if (seconds >= 0 && seconds <= static_cast<double>(limits.video_seconds_max)) return seconds;
   return InvalidField(Reason::kFieldInvalid, field,
                       absl::StrCat("0 to ", limits.video_seconds_max, " s"),
@@ -68,7 +68,7 @@ absl::StatusOr<std::vector<int>> ReadTimes(const std::string& field, const v1::V
                           absl::StrCat(seconds, " s"));
     }
     before = seconds;
-    times.push_back(static_cast<int>(seconds));
+    times.push_back(WholeSeconds(seconds));
   }
   return times;
 }

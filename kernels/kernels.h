@@ -139,6 +139,8 @@ class Kernels {
 
   // Backend, ISA and version of its arithmetic, as "reference/1": equal strings promise equal bits.
   virtual std::string fingerprint() const = 0;
+  // Host threads that compute, the caller's included.
+  virtual int threads() const = 0;
   virtual Device& device() = 0;
   virtual Stream& stream() = 0;
 

@@ -57,6 +57,10 @@ absl::Status CheckAudioBytes(int64_t bytes, const MediaLimits& limits) {
 
 absl::Status CheckAudioFormat(int64_t channels, int64_t sample_rate, const MediaLimits& limits) {
   RETURN_IF_ERROR(AtMost("audio.channels", channels, limits.audio_channels_max, ""));
+  if (channels < 1) {
+    return InvalidField(Reason::kMediaLimit, "audio.channels", "at least 1",
+                        absl::StrCat(channels));
+  }
   if (sample_rate >= limits.audio_rate_min && sample_rate <= limits.audio_rate_max) {
     return absl::OkStatus();
   }

@@ -14,6 +14,8 @@ std::vector<int> SampleFrames(int total, int frames_max) {
   return indices;
 }
 
-int FrameSeconds(int index, double fps) { return static_cast<int>(std::floor(index / fps)); }
+double FrameSeconds(int index, double fps) { return index / fps; }
+
+int WholeSeconds(double seconds) { return static_cast<int>(std::floor(seconds)); }
 
 }  // namespace cleave

@@ -14,8 +14,9 @@ inline constexpr double kVideoFpsDefault = 24;       // where nobody says
 // that an error. Both at least 1. A pure function; any thread.
 std::vector<int> SampleFrames(int total, int frames_max);
 
-// The time of a frame by its index among all, in whole seconds, rounded down. `fps`: frames a
-// second, above 0.
-int FrameSeconds(int index, double fps);
+// The time of a frame by its index among all, in seconds. `fps`: frames a second, above 0.
+double FrameSeconds(int index, double fps);
+// What the prompt says of a time, which is at least 0: rounded down.
+int WholeSeconds(double seconds);
 
 }  // namespace cleave

@@ -27,9 +27,10 @@ int LastLayer(const TextConfig& config, KvKind kind) {
   return last;
 }
 
-absl::Status MustEqual(absl::string_view file, absl::string_view what,
-                       const absl::AlphaNum& drafter, const absl::AlphaNum& target) {
-  if (drafter.Piece() == target.Piece()) return absl::OkStatus();
+template <class Number>
+absl::Status MustEqual(absl::string_view file, absl::string_view what, Number drafter,
+                       Number target) {
+  if (drafter == target) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(file, ": ", what, " is ", drafter, ", the target's is ", target));
 }

@@ -42,7 +42,6 @@ class OutputParser {
 
   // Where the next id belongs.
   bool in_thought() const { return state_ == State::kThought; }
-  bool in_call() const { return state_ == State::kCall; }
 
  private:
   enum class State { kContent, kThought, kCall };

@@ -1,9 +1,11 @@
 #include "tokenizer/tool_call_text.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "runtime/base/json_tree.h"
@@ -20,10 +22,15 @@ absl::string_view Strip(absl::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
 }
 
+// Longest name of a function, as the API has it.
+constexpr size_t kNameBytesMax = 64;
+
 bool IsName(absl::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-';
-  });
+  return !text.empty() && text.size() <= kNameBytesMax &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' ||
+                  c == '-';
+         });
 }
 
 // Removes the digits in front; false when there are none.
@@ -149,7 +156,12 @@ class CallReader {
     if (!Until(",}]", word)) return false;
     word = Strip(word);
     if (word.empty()) return false;
-    if (word == "true" || word == "false" || IsNumber(word)) {
+    if (IsNumber(word)) {
+      // One beyond a double would be refused when the call comes back in the conversation.
+      double value = 0;
+      if (!absl::SimpleAtod(word, &value) || !std::isfinite(value)) return false;
+      absl::StrAppend(&out, word);
+    } else if (word == "true" || word == "false") {
       absl::StrAppend(&out, word);
     } else if (IsNull(word)) {
       out += "null";

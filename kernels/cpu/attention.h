@@ -19,7 +19,7 @@ struct SeenOffsets {
   int end;
 };
 
-template <int kQueries>
+template <class S, int kQueries>
 SeenOffsets SeenByGroup(const QueryTile& tile, int first_query, const KeyBlock& block) {
   int64_t begin = block.end, end = block.first;
   for (int q = first_query; q < first_query + kQueries; ++q) {
@@ -167,7 +167,7 @@ void AddLastValues(const KeyBlock& block, SeenOffsets seen, int column, int coun
 template <class S, int kQueries, class Element>
 void AttendGroup(const QueryTile& tile, int first_query, const KeyBlock& block,
                  AttentionPart& part) {
-  const SeenOffsets seen = SeenByGroup<kQueries>(tile, first_query, block);
+  const SeenOffsets seen = SeenByGroup<S, kQueries>(tile, first_query, block);
   if (seen.first >= seen.end) return;
   alignas(64) float weights[kQueries][kBlockPositions];
   ScoreGroup<S, kQueries, Element>(tile, first_query, block, seen, weights);

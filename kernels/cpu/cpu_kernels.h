@@ -20,6 +20,7 @@ class CpuKernels final : public Kernels {
   CpuKernels(Device& device, const Operations& operations, int threads);
 
   std::string fingerprint() const override;
+  int threads() const override { return pool_.threads(); }
   Device& device() override { return device_; }
   Stream& stream() override { return *stream_; }
   absl::StatusOr<std::unique_ptr<LinearWeight>> LoadLinear(const HostMatrix& source) override;

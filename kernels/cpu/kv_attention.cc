@@ -1,6 +1,6 @@
 // Writing K and V to pages, and attention over them. Work is cut into tiles of up to 16 queries
-// that read the same KV head of one sequence; a long sequence into parts of 2048 positions, which
-// are attended to one by one and merged in order, whoever computes them.
+// that read the same KV head of one sequence, each for one thread. A long sequence is cut into
+// parts of 2048 positions, which are attended to one after the other and merged in order.
 #include <algorithm>
 #include <limits>
 

@@ -29,9 +29,11 @@ struct PackedWeights {
   int64_t outputs = 0;
   int64_t inputs = 0;
 
-  int64_t pairs() const { return (inputs + 1) / 2; }
-  int64_t groups() const { return (outputs + kGroupOutputs - 1) / kGroupOutputs; }
-  int64_t panel_elements() const { return pairs() * 2 * kPanelOutputs; }
+  [[gnu::always_inline]] int64_t pairs() const { return (inputs + 1) / 2; }
+  [[gnu::always_inline]] int64_t groups() const {
+    return (outputs + kGroupOutputs - 1) / kGroupOutputs;
+  }
+  [[gnu::always_inline]] int64_t panel_elements() const { return pairs() * 2 * kPanelOutputs; }
 };
 
 // At most kBlockRows rows of an input, in tiles of kTileRows rows (the last may have fewer), each

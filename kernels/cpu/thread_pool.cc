@@ -26,9 +26,10 @@ void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) {
 }  // namespace
 
 int AvailableProcessors() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return CPU_COUNT(&set);
+  cpu_set_t sets[8];  // room for any machine that Linux runs on
+  CPU_ZERO_S(sizeof(sets), sets);
+  CHECK(sched_getaffinity(0, sizeof(sets), sets) == 0);
+  return CPU_COUNT_S(sizeof(sets), sets);
 }
 
 ThreadPool::ThreadPool(int threads) {

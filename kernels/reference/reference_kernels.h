@@ -70,6 +70,7 @@ class ReferenceKernels final : public Kernels {
   explicit ReferenceKernels(Device& device) : device_(device), stream_(device.CreateStream()) {}
 
   std::string fingerprint() const override { return "reference/1"; }
+  int threads() const override { return 1; }
   Device& device() override { return device_; }
   Stream& stream() override { return *stream_; }
   absl::StatusOr<std::unique_ptr<LinearWeight>> LoadLinear(const HostMatrix& source) override;

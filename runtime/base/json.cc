@@ -112,6 +112,10 @@ absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::s
         absl::StrCat(name, ": not JSON at byte ", reader.GetErrorOffset(), ": ",
                      rapidjson::GetParseError_En(reader.GetParseErrorCode())));
   }
+  if (stream.Tell() != text.size()) {  // a NUL byte ends it for the library
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": not JSON at byte ", stream.Tell(), ": a NUL"));
+  }
   return document;
 }
 

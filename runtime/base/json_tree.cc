@@ -176,6 +176,9 @@ absl::StatusOr<Json> ParseJson(absl::string_view text, int depth_max) {
         absl::StrCat("not JSON at byte ", reader.GetErrorOffset(), ": ",
                      rapidjson::GetParseError_En(reader.GetParseErrorCode())));
   }
+  if (stream.Tell() != text.size()) {  // a NUL byte ends it for the library
+    return absl::InvalidArgumentError(absl::StrCat("not JSON at byte ", stream.Tell(), ": a NUL"));
+  }
   return std::move(builder.stack.front());
 }
 

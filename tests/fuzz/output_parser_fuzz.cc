@@ -76,8 +76,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   for (const ParsedToolCall& call : whole.tool_calls) {
     const auto arguments = ParseJson(call.arguments, 32);
-    // A number may be JSON and beyond a double.
-    CHECK(!arguments.ok() || arguments->AsObject() != nullptr);
+    CHECK(arguments.ok() && arguments->AsObject() != nullptr);
   }
   return 0;
 }

@@ -106,7 +106,7 @@ absl::StatusOr<MediaExtent> VideoExtent(const JsonValue& video) {
   ASSIGN_OR_RETURN(const int tokens, PictureTokens(width, height, kVideoTokenBudgetDefault));
   MediaExtent extent;
   for (const int index : SampleFrames(static_cast<int>(total), kVideoFramesDefault)) {
-    extent.frames.push_back({.seconds = FrameSeconds(index, fps), .tokens = tokens});
+    extent.frames.push_back({.seconds = WholeSeconds(FrameSeconds(index, fps)), .tokens = tokens});
   }
   return extent;
 }

@@ -161,7 +161,8 @@ class Operations {
     double worst = 0;
     for (size_t i = 0; i < golden_pairs.size(); ++i) {
       const double difference = std::abs(double{all_rotated[i]} - golden_pairs[i]);
-      if (!(difference <= worst)) worst = difference;  // a NaN stays, and fails
+      worst = std::isnan(difference) || difference > worst ? difference : worst;
+      if (std::isnan(worst)) break;  // and fails
     }
     report_.Stage("absolute difference", worst, kAngleBound);
   }

@@ -35,7 +35,7 @@ absl::Status CheckVideo(const JsonValue& video, Report& report) {
   for (size_t i = 0; i < seen.size() && indices_equal && times_equal; ++i) {
     ASSIGN_OR_RETURN(const int64_t index, expected[i].AsInt({0, 1 << 30}));
     ASSIGN_OR_RETURN(const absl::string_view time, times[i].AsString());
-    const int seconds = FrameSeconds(seen[i], fps);
+    const int seconds = WholeSeconds(FrameSeconds(seen[i], fps));
     indices_equal = index == seen[i];
     times_equal = time == absl::StrFormat("%02d:%02d", seconds / 60, seconds % 60);
   }

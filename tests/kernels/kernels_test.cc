@@ -130,6 +130,20 @@ TEST_P(KernelsTest, EveryBFloat16RoundsAsTheReferenceDoes) {
   EXPECT_EQ(Values(found), Values(expected));
 }
 
+TEST_P(KernelsTest, PixelLevelsAreTheReferences) {
+  for (const int64_t cols : {1, 15, 48 * 48 * 3}) {
+    const TensorView levels = Zeros(3, cols, DType::kUInt8);
+    auto* bytes = static_cast<uint8_t*>(levels.data);
+    for (int64_t i = 0; i < 3 * cols; ++i) bytes[i] = static_cast<uint8_t>(i * 7);
+    for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+      const TensorView found = Zeros(3, cols, dtype), expected = Zeros(3, cols, dtype);
+      kernels_->Scale(levels, 1.0f / 255.0f, found);
+      reference_->Scale(levels, 1.0f / 255.0f, expected);
+      EXPECT_EQ(Values(found), Values(expected)) << cols;
+    }
+  }
+}
+
 TEST_P(KernelsTest, TokensAndPositionsAreTheReferences) {
   const TensorView table = Random(70, 31, 1, DType::kBFloat16);
   const HostMatrix source{table.data, DType::kBFloat16, 70, 31};

@@ -21,11 +21,11 @@ TEST(VideoFrames, AllWhenThereAreNotMore) {
 }
 
 TEST(VideoFrames, TimesAreRoundedDown) {
-  EXPECT_EQ(FrameSeconds(0, 24), 0);
-  EXPECT_EQ(FrameSeconds(23, 24), 0);
-  EXPECT_EQ(FrameSeconds(24, 24), 1);
-  EXPECT_EQ(FrameSeconds(3, 0.5), 6);
-  EXPECT_EQ(FrameSeconds(1744, 29.97), 58);
+  EXPECT_EQ(WholeSeconds(FrameSeconds(0, 24)), 0);
+  EXPECT_EQ(WholeSeconds(FrameSeconds(23, 24)), 0);
+  EXPECT_EQ(WholeSeconds(FrameSeconds(24, 24)), 1);
+  EXPECT_EQ(WholeSeconds(FrameSeconds(3, 0.5)), 6);
+  EXPECT_EQ(WholeSeconds(FrameSeconds(1744, 29.97)), 58);
 }
 
 }  // namespace

@@ -55,8 +55,10 @@ TEST(DrafterConfigTest, RefusesOneThatDoesNotFit) {
 
 // Drafting for several sequences at a time gives each the same bits as drafting for it alone.
 TEST(MtpDrafterTest, SequencesDoNotInfluenceEachOther) {
-  for (const std::string& isa : SupportedCpuIsas()) {
-    ASSERT_OK_AND_ASSIGN(const auto runner, ModelRunner::Load(kTarget, {.kernels = {.isa = isa}}));
+  std::vector<KernelOptions> backends{{.backend = "reference"}};
+  for (const std::string& isa : SupportedCpuIsas()) backends.push_back({.isa = isa});
+  for (const KernelOptions& backend : backends) {
+    ASSERT_OK_AND_ASSIGN(const auto runner, ModelRunner::Load(kTarget, {.kernels = backend}));
     ASSERT_OK_AND_ASSIGN(const auto drafter,
                          MtpDrafter::Load(kDrafter, runner->config(), runner->weights(),
                                           runner->kernels(), {.rows_max = 3}));
@@ -81,7 +83,7 @@ TEST(MtpDrafterTest, SequencesDoNotInfluenceEachOther) {
       const std::vector<float> logits = step(absl::MakeConstSpan(&n, 1));
       alone.insert(alone.end(), logits.begin(), logits.end());
     }
-    EXPECT_EQ(alone, step(verified)) << isa;
+    EXPECT_EQ(alone, step(verified)) << backend.backend << " " << backend.isa;
   }
 }
 

@@ -39,6 +39,14 @@ TEST(ToolCallTextTest, RefusesWhatIsNoCall) {
   }
 }
 
+// What the API would refuse when the call comes back in the conversation is no call.
+TEST(ToolCallTextTest, WhatTheApiRefusesIsMalformed) {
+  EXPECT_EQ(Read("call:f{x:1e999}"), "malformed");
+  EXPECT_EQ(Read("call:f{x:1e308}"), "f{\"x\":1e308}");
+  EXPECT_EQ(Read(absl::StrCat("call:", std::string(65, 'a'), "{}")), "malformed");
+  EXPECT_EQ(Read(absl::StrCat("call:", std::string(64, 'a'), "{}")), std::string(64, 'a') + "{}");
+}
+
 TEST(ToolCallTextTest, DepthIsBounded) {
   const auto nested = [](size_t lists) {
     return Read(absl::StrCat("call:f{a:", std::string(lists, '['), std::string(lists, ']'), "}"));

@@ -61,6 +61,7 @@ TEST(JsonTreeTest, RefusesWhatIsNotJson) {
     const absl::Status status = ParseJson(text, 32).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
   }
+  EXPECT_FALSE(ParseJson(absl::string_view("{}\0x", 4), 32).ok());  // the library stops at a NUL
 }
 
 TEST(JsonTreeTest, HalfOfASurrogatePairIsNoText) {
