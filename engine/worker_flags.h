@@ -13,6 +13,7 @@ namespace cleave {
 // Which kernels compute, and how.
 void AddKernelFlags(CLI::App& app, KernelOptions& options);
 
+// What full layers store of a position.
 void AddKvFormFlag(CLI::App& app, KvForm& form);
 
 // What to load, and how much memory to give it.

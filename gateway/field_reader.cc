@@ -7,6 +7,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/tool_call_text.h"
 
 namespace cleave {
 namespace {
@@ -46,11 +47,8 @@ absl::Status FieldReader::CheckText(absl::string_view field, absl::string_view t
 }
 
 absl::Status FieldReader::CheckToolName(absl::string_view field, absl::string_view name) const {
-  return CheckWord(field, name, limits_.tool_name_bytes_max, "A-Z, a-z, 0-9, '_', '.', '-'",
-                   [](char c) {
-                     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' ||
-                            c == '.' || c == '-';
-                   });
+  return CheckWord(field, name, kToolNameBytesMax, "A-Z, a-z, 0-9, '_', '.', '-'",
+                   IsToolNameCharacter);
 }
 
 absl::Status FieldReader::CheckCallId(absl::string_view field, absl::string_view id) const {

@@ -26,7 +26,7 @@ class FieldReader {
 
   // UTF-8, within text_bytes_max with all texts before it.
   absl::Status CheckText(absl::string_view field, absl::string_view text);
-  // 1 to tool_name_bytes_max letters, digits, '_', '.', '-'.
+  // 1 to kToolNameBytesMax letters, digits, '_', '.', '-'.
   absl::Status CheckToolName(absl::string_view field, absl::string_view name) const;
   // 1 to call_id_bytes_max printable ASCII characters without spaces.
   absl::Status CheckCallId(absl::string_view field, absl::string_view id) const;

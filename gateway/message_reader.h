@@ -43,7 +43,7 @@ class MessageReader {
   absl::Status ReadToolMessage(const std::string& path, v1::Message& message, Message& read);
   absl::Status ReadResult(const std::string& path, v1::ToolResult& result, Message& read);
   absl::StatusOr<Json> ReadResultValue(const std::string& path, v1::ToolResult& result);
-  // A text, picture or sound; `allowed` names what may stand here, for messages.
+  // A text or media; `allowed` names what may stand here, for messages.
   absl::StatusOr<Part> ReadPart(const std::string& path, absl::string_view allowed, v1::Part& part);
   absl::StatusOr<Part> ReadImage(const std::string& field, v1::Image& image);
   absl::StatusOr<Part> ReadAudio(const std::string& field, v1::Audio& audio);

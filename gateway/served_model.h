@@ -28,7 +28,6 @@ struct RequestLimits {
   int detokenize_ids_max = 1 << 20;
   int tools_max = 128;
   int tool_calls_per_message_max = 128;
-  int tool_name_bytes_max = 64;
   int call_id_bytes_max = 64;
   int64_t schema_bytes_max = int64_t{256} << 10;
   int64_t arguments_bytes_max = int64_t{256} << 10;  // of one call

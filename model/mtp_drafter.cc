@@ -12,13 +12,6 @@
 namespace cleave {
 namespace {
 
-// `count` columns of a matrix from column `first` on.
-TensorView Columns(TensorView view, int64_t first, int64_t count) {
-  view.data = static_cast<char*>(view.data) + first * static_cast<int64_t>(DTypeBytes(view.dtype));
-  view.cols = count;
-  return view;
-}
-
 int LastLayer(const TextConfig& config, KvKind kind) {
   int last = 0;
   for (int i = 0; i < config.num_layers(); ++i) {
@@ -139,8 +132,8 @@ void MtpDrafter::Step(const BatchPlan& plan, TensorView previous, const KvMemory
   const TensorView input = input_.Rows(0, rows_), hidden = hidden_.Rows(0, rows_);
   const int64_t target_d = target_.hidden_size;
   kernels_.EmbedTokens(plan, *target_weights_.token_table, target_weights_.embedding_multiplier,
-                       Columns(input, 0, target_d));
-  kernels_.Convert(previous, Columns(input, target_d, target_d));
+                       input.Columns(0, target_d));
+  kernels_.Convert(previous, input.Columns(target_d, target_d));
   Tap("x", input);
   kernels_.Linear(input, *pre_projection_, {}, hidden);
   Tap("y", hidden);

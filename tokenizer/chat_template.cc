@@ -14,7 +14,6 @@
 namespace cleave {
 namespace {
 
-bool IsSystem(Role role) { return role == Role::kSystem || role == Role::kDeveloper; }
 bool IsModel(Role role) { return role == Role::kAssistant || role == Role::kModel; }
 
 // The role's name in a turn's first line.

@@ -21,6 +21,8 @@ enum class Role {
   kTool,       // the result of a call; printed inside the turn of the message that called
 };
 
+inline bool IsSystem(Role role) { return role == Role::kSystem || role == Role::kDeveloper; }
+
 enum class MediaKind { kImage, kAudio, kVideo };
 
 struct TextPart {

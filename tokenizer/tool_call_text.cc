@@ -22,15 +22,9 @@ absl::string_view Strip(absl::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
 }
 
-// Longest name of a function, as the API has it.
-constexpr size_t kNameBytesMax = 64;
-
 bool IsName(absl::string_view text) {
-  return !text.empty() && text.size() <= kNameBytesMax &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' ||
-                  c == '-';
-         });
+  return !text.empty() && text.size() <= kToolNameBytesMax &&
+         std::all_of(text.begin(), text.end(), IsToolNameCharacter);
 }
 
 // Removes the digits in front; false when there are none.
@@ -176,6 +170,10 @@ class CallReader {
 };
 
 }  // namespace
+
+bool IsToolNameCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-';
+}
 
 std::optional<ParsedToolCall> ParseToolCall(absl::string_view text) {
   ParsedToolCall call;

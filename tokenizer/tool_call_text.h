@@ -1,4 +1,4 @@
-// The syntax in which the model writes a tool call. Internal to tokenizer/.
+// The syntax in which the model writes a tool call, and what a tool may be called.
 #pragma once
 
 #include <optional>
@@ -8,9 +8,14 @@
 
 namespace cleave {
 
+// Of a tool's name, in the API and in the model's calls.
+inline constexpr int kToolNameBytesMax = 64;
+// Letters, digits, '_', '.', '-'.
+bool IsToolNameCharacter(char c);
+
 // A call as its caller should see it.
 struct ParsedToolCall {
-  std::string name;       // letters, digits, '_', '.', '-'; at least one
+  std::string name;       // 1 to kToolNameBytesMax of IsToolNameCharacter
   std::string arguments;  // a JSON object: compact, keys in the model's order, numbers as spelled
 
   friend bool operator==(const ParsedToolCall&, const ParsedToolCall&) = default;
@@ -21,8 +26,9 @@ inline constexpr char kCallQuote = '\xFF';
 
 // Reads what stands between the tokens that open and close a call: "call:NAME{key:value,...}".
 // White space around punctuation and one trailing comma are accepted; a bare word that is not true,
-// false, null or a number is a string. Absent when it is no call, or values nest deeper than 32
-// levels. `text` is UTF-8 apart from kCallQuote.
+// false, null or a number is a string. Absent when it is no call, and for what the API would refuse
+// when the call comes back: values nested deeper than 32 levels, a longer name, a number beyond a
+// double. `text` is UTF-8 apart from kCallQuote.
 std::optional<ParsedToolCall> ParseToolCall(absl::string_view text);
 
 }  // namespace cleave

@@ -205,10 +205,8 @@ void CpuKernels::Softcap(TensorView x, float cap) {
   const int64_t stretches = (x.cols + kColumns - 1) / kColumns;
   pool_.Run(x.rows * stretches, [&](int64_t item, int) {
     const int64_t first = item % stretches * kColumns;
-    TensorView part = x.Rows(item / stretches, 1);
-    part.data = static_cast<char*>(part.data) + first * static_cast<int64_t>(DTypeBytes(x.dtype));
-    part.cols = std::min(kColumns, x.cols - first);
-    operations_.softcap(part, cap);
+    const int64_t count = std::min(kColumns, x.cols - first);
+    operations_.softcap(x.Rows(item / stretches, 1).Columns(first, count), cap);
   });
 }
 

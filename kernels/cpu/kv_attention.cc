@@ -31,14 +31,6 @@ char* KvElement(char* layer, const KvLayerView& kv, int64_t begin, int head, int
   return layer + (begin + slot * dims) * static_cast<int64_t>(DTypeBytes(kv.dtype));
 }
 
-// `count` columns of one row, from column `first` on.
-TensorView Columns(const TensorView& view, int64_t row, int64_t first, int64_t count) {
-  TensorView part = view.Rows(row, 1);
-  part.data = static_cast<char*>(part.data) + first * static_cast<int64_t>(DTypeBytes(view.dtype));
-  part.cols = count;
-  return part;
-}
-
 TensorView RowAt(void* data, DType dtype, int64_t cols) {
   return {.data = data, .dtype = dtype, .device = {}, .rows = 1, .cols = cols, .row_stride = cols};
 }
@@ -103,15 +95,16 @@ void CpuKernels::StoreKv(const BatchPlan& plan, TensorView k, TensorView v, cons
           const int64_t column = int64_t{head} * kv.head_dim;
           char* key = KvElement(layer, kv, kv.key_begin(), head, position, kv.key_dims());
           if (kv.compact()) {
-            operations_.convert(Columns(k, r, column, rotated), RowAt(key, kv.dtype, rotated));
-            operations_.convert(Columns(k, r, column + half, rotated),
+            operations_.convert(k.Rows(r, 1).Columns(column, rotated),
+                                RowAt(key, kv.dtype, rotated));
+            operations_.convert(k.Rows(r, 1).Columns(column + half, rotated),
                                 RowAt(key + rotated * element_bytes, kv.dtype, rotated));
           } else {
-            operations_.convert(Columns(k, r, column, kv.head_dim),
+            operations_.convert(k.Rows(r, 1).Columns(column, kv.head_dim),
                                 RowAt(key, kv.dtype, kv.head_dim));
           }
           char* value = KvElement(layer, kv, kv.value_begin(), head, position, kv.head_dim);
-          operations_.convert(Columns(v, r, column, kv.head_dim),
+          operations_.convert(v.Rows(r, 1).Columns(column, kv.head_dim),
                               RowAt(value, kv.dtype, kv.head_dim));
         }
       }
@@ -180,7 +173,7 @@ void CpuKernels::FillTile(const AttentionCall& call, const TilePlace& place,
     const int64_t r = place.sequence->first_row + query / call.heads_per_kv;
     const int64_t head = place.kv_head * call.heads_per_kv + query % call.heads_per_kv;
     float widened[kHeadDimMax];
-    operations_.convert(Columns(call.q, r, head * kv.head_dim, kv.head_dim),
+    operations_.convert(call.q.Rows(r, 1).Columns(head * kv.head_dim, kv.head_dim),
                         RowAt(widened, DType::kFloat32, kv.head_dim));
     ArrangeQuery(kv, widened, tile.queries[i]);
     const CpuBatchPlan::Row& row = call.plan.row(r);
@@ -239,7 +232,7 @@ void CpuKernels::StoreTile(const AttentionCall& call, const TilePlace& place, co
     const int64_t r = place.sequence->first_row + query / call.heads_per_kv;
     const int64_t head = place.kv_head * call.heads_per_kv + query % call.heads_per_kv;
     operations_.convert(RowAt(part.out[i], DType::kFloat32, tile.head_dim),
-                        Columns(call.out, r, head * tile.head_dim, tile.head_dim));
+                        call.out.Rows(r, 1).Columns(head * tile.head_dim, tile.head_dim));
   }
 }
 

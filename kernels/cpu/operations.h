@@ -105,9 +105,11 @@ struct Operations {
 
   void (*pack_rows)(const TensorView& x, PackedRows& out);
   void (*linear)(const LinearTask& task);
+  // Adds a block of positions to what the tile's queries have seen, as `part` holds it.
   void (*attend)(const QueryTile& tile, const KeyBlock& block, DType dtype, AttentionPart& part);
+  // Adds a later part of the sequence to an earlier one.
   void (*merge)(const QueryTile& tile, const AttentionPart& part, AttentionPart& into);
-  // out[q, :] = the tile's results, in float.
+  // Divides each query's sum of values by the sum of their weights: part.out is then the result.
   void (*finish)(const QueryTile& tile, AttentionPart& part);
 
   // As in kernels.h, over all rows of the views.

@@ -1,23 +1,18 @@
 #include "runtime/base/json.h"
 
 #include <rapidjson/document.h>
-#include <rapidjson/error/en.h>
 
-#include <cmath>
 #include <set>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/base/json_reader.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
 namespace {
 
 constexpr size_t kKeyShownMax = 512;  // bytes, of one that is an error
-// Iterative: nesting costs heap, not stack.
-constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
-                                 rapidjson::kParseValidateEncodingFlag |
-                                 rapidjson::kParseNumbersAsStringsFlag;
 
 using Node = rapidjson::Value;
 
@@ -32,8 +27,7 @@ const Node* FindMember(const Node& node, absl::string_view key) {
   return found == node.MemberEnd() ? nullptr : &found->value;
 }
 
-// Passes a reader's events on to the tree, and numbers as values: RapidJSON's exact conversion is
-// undefined for a zero with a large exponent, its other one is not exact.
+// Passes a reader's events on to the tree, and numbers as values.
 struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
   using Size = rapidjson::SizeType;
   explicit TreeBuilder(rapidjson::Document& document) : tree(document) {}
@@ -45,11 +39,15 @@ struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder
     int64_t integer;
     double real;
     if (absl::SimpleAtoi(digits, &integer)) return tree.Int64(integer);
-    return absl::SimpleAtod(digits, &real) && std::isfinite(real) && tree.Double(real);
+    return ReadJsonNumber(digits, &real) && tree.Double(real);
   }
-  bool String(const char* text, Size length, bool) { return tree.String(text, length, true); }
+  bool String(const char* text, Size length, bool) {
+    return !HasHalfPair({text, length}) && tree.String(text, length, true);
+  }
   bool StartObject() { return tree.StartObject(); }
-  bool Key(const char* text, Size length, bool) { return tree.Key(text, length, true); }
+  bool Key(const char* text, Size length, bool) {
+    return !HasHalfPair({text, length}) && tree.Key(text, length, true);
+  }
   bool EndObject(Size members) { return tree.EndObject(members); }
   bool StartArray() { return tree.StartArray(); }
   bool EndArray(Size elements) { return tree.EndArray(elements); }
@@ -91,31 +89,16 @@ JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
 JsonDocument::~JsonDocument() = default;
 
 absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::string_view name) {
-  RETURN_IF_ERROR(CheckJsonDepth(text, name));
   JsonDocument document;
   document.tree_->name = std::string(name);
-  rapidjson::Document& tree = document.tree_->document;
-  rapidjson::Reader reader;
-  rapidjson::MemoryStream bytes(text.data(), text.size());
-  rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
+  absl::Status status;
   const auto build = [&](rapidjson::Document& root) {
     TreeBuilder builder(root);
-    return !reader.Parse<kParseFlags>(stream, builder).IsError();
+    status = ReadJsonText(text, name, kJsonDepthMax, builder);
+    return status.ok();
   };
-  tree.Populate(build);
-  if (reader.GetParseErrorCode() == rapidjson::kParseErrorTermination) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": at byte ", reader.GetErrorOffset(), ": a number beyond a double"));
-  }
-  if (reader.HasParseError()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": not JSON at byte ", reader.GetErrorOffset(), ": ",
-                     rapidjson::GetParseError_En(reader.GetParseErrorCode())));
-  }
-  if (stream.Tell() != text.size()) {  // a NUL byte ends it for the library
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": not JSON at byte ", stream.Tell(), ": a NUL"));
-  }
+  document.tree_->document.Populate(build);
+  RETURN_IF_ERROR(status);
   return document;
 }
 

@@ -1,29 +1,17 @@
 #include "runtime/base/json_tree.h"
 
-#include <rapidjson/encodedstream.h>
-#include <rapidjson/error/en.h>
-#include <rapidjson/memorystream.h>
-#include <rapidjson/reader.h>
-
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "runtime/base/json.h"
+#include "runtime/base/json_reader.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
 namespace {
-
-// Iterative: nesting costs heap, not stack.
-constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
-                                 rapidjson::kParseValidateEncodingFlag |
-                                 rapidjson::kParseNumbersAsStringsFlag;
 
 // Keys of members whose values stand on a stack just above them, as one object. `members` keeps its
 // storage while the views into it are used.
@@ -44,15 +32,6 @@ JsonObject MakeObject(std::vector<Json>& stack, size_t first) {
   return members;
 }
 
-// The reader validates UTF-8 and the first half of a surrogate pair; a second half that is spelled
-// alone it lets through, as three bytes that are no UTF-8.
-bool HasHalfPair(absl::string_view text) {
-  for (size_t i = text.find('\xED'); i != absl::string_view::npos; i = text.find('\xED', i + 1)) {
-    if (i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) >= 0xA0) return true;
-  }
-  return false;
-}
-
 // Builds the tree from a reader's events: finished values stand on a stack until the bracket around
 // them closes.
 struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
@@ -63,7 +42,7 @@ struct TreeBuilder : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder
   bool RawNumber(const char* text, Size length, bool) {
     const absl::string_view digits(text, length);
     double real = 0;
-    if (!absl::SimpleAtod(digits, &real) || !std::isfinite(real)) return false;
+    if (!ReadJsonNumber(digits, &real)) return false;
     return Push({JsonNumber{std::string(digits)}});
   }
   bool String(const char* text, Size length, bool) {
@@ -160,25 +139,8 @@ absl::string_view Json::TypeName() const {
 }
 
 absl::StatusOr<Json> ParseJson(absl::string_view text, int depth_max) {
-  RETURN_IF_ERROR(CheckJsonDepth(text, "JSON", depth_max));
-  rapidjson::Reader reader;
-  rapidjson::MemoryStream bytes(text.data(), text.size());
-  rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
   TreeBuilder builder;
-  reader.Parse<kParseFlags>(stream, builder);
-  if (reader.GetParseErrorCode() == rapidjson::kParseErrorTermination) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("JSON with a number beyond a double or half of a surrogate pair at byte ",
-                     reader.GetErrorOffset()));
-  }
-  if (reader.HasParseError()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("not JSON at byte ", reader.GetErrorOffset(), ": ",
-                     rapidjson::GetParseError_En(reader.GetParseErrorCode())));
-  }
-  if (stream.Tell() != text.size()) {  // a NUL byte ends it for the library
-    return absl::InvalidArgumentError(absl::StrCat("not JSON at byte ", stream.Tell(), ": a NUL"));
-  }
+  RETURN_IF_ERROR(ReadJsonText(text, "JSON", depth_max, builder));
   return std::move(builder.stack.front());
 }
 

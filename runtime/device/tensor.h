@@ -69,6 +69,15 @@ struct TensorView {
     return part;
   }
 
+  // `count` columns from column `first` on.
+  TensorView Columns(int64_t first, int64_t count) const {
+    CHECK(first >= 0 && count >= 0 && first + count <= cols);
+    TensorView part = *this;
+    part.data = static_cast<char*>(data) + static_cast<size_t>(first) * DTypeBytes(dtype);
+    part.cols = count;
+    return part;
+  }
+
   // The same memory as rows of `new_cols`, for per-head work. Only for rows without gaps.
   TensorView Reshaped(int64_t new_cols) const {
     CHECK(row_stride == cols && rows * cols % new_cols == 0);

@@ -61,6 +61,15 @@ TEST_F(AskCommandTest, PrintsThoughtsAndCalls) {
   EXPECT_THAT(output.text, HasSubstr("-0\",\"name\":\"abc\",\"arguments\":{\"a\":\"b\"}}\n"));
 }
 
+TEST_F(AskCommandTest, PrintsCallsAloneWithoutAnEmptyLine) {
+  StartGateway();
+  AnswerWith(Ids("<|tool_call>call:abc{}<tool_call|><turn|>"), cluster::v1::FINISH_CAUSE_STOP_ID);
+  folder_.Write("tools.json", R"([{"name":"abc"}])");
+  const Output output =
+      Run({"ask", "abc", "--gateway", address(), "--tools", folder_.path() + "/tools.json"});
+  EXPECT_THAT(output.text, StartsWith("{\"id\":\"call-"));
+}
+
 TEST_F(AskCommandTest, AsksAWholeConversation) {
   StartGateway();
   AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "runtime/base/error.h"
+#include "tests/gateway/refusal.h"
 #include "tests/gateway/test_model.h"
 
 namespace cleave {
@@ -27,13 +28,7 @@ class ChatRequestTest : public testing::Test {
   // The refusal's field; the rest of it is checked here.
   std::string RefusedField(const v1::GenerateRequest& request,
                            Reason reason = Reason::kFieldInvalid) {
-    const absl::Status status = Read(request).status();
-    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-    const ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
-    EXPECT_EQ(ReasonName(detail.reason), ReasonName(reason));
-    EXPECT_NE(detail.limit, "");
-    EXPECT_NE(detail.actual, "");
-    return detail.field;
+    return CheckRefusal(Read(request).status(), reason);
   }
 
   ServedModel model_ = LoadTestModel();

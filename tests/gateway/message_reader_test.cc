@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error.h"
+#include "tests/gateway/refusal.h"
 #include "tests/gateway/test_model.h"
 
 namespace cleave {
@@ -44,13 +45,7 @@ class MessageReaderTest : public testing::Test {
     return ReadChatRequest(copy, model_);
   }
   std::string RefusedField(Reason reason = Reason::kFieldInvalid) {
-    const absl::Status status = Read().status();
-    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-    const ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
-    EXPECT_EQ(ReasonName(detail.reason), ReasonName(reason));
-    EXPECT_NE(detail.limit, "");
-    EXPECT_NE(detail.actual, "");
-    return detail.field;
+    return CheckRefusal(Read().status(), reason);
   }
   // What refuses one change of an otherwise good tool loop.
   std::string RefusedIn(const std::function<void(v1::Message& call, v1::Message& answer)>& change) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error.h"
+#include "tests/gateway/refusal.h"
 
 namespace cleave {
 namespace {
@@ -16,14 +17,7 @@ class ToolReaderTest : public testing::Test {
     FieldReader fields(limits_);
     return ReadTools(request_, limits_, fields);
   }
-  std::string RefusedField() {
-    const absl::Status status = Read().status();
-    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-    const ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
-    EXPECT_NE(detail.limit, "");
-    EXPECT_NE(detail.actual, "");
-    return detail.field;
-  }
+  std::string RefusedField() { return CheckRefusal(Read().status()); }
   v1::Tool& Add(const std::string& name) {
     v1::Tool& tool = *request_.add_tools();
     tool.set_name(name);

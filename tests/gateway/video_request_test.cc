@@ -9,6 +9,7 @@
 #include "gateway/prompt_builder.h"
 #include "gateway/sequence_proto.h"
 #include "runtime/base/error.h"
+#include "tests/gateway/refusal.h"
 #include "tests/gateway/test_model.h"
 #include "tests/media/media_files.h"
 
@@ -45,13 +46,7 @@ class VideoRequestTest : public testing::Test {
     return times;
   }
   std::string Refusal(Reason reason = Reason::kFieldInvalid) {
-    const absl::Status status = Read().status();
-    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-    const ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
-    EXPECT_EQ(ReasonName(detail.reason), ReasonName(reason));
-    EXPECT_NE(detail.limit, "");
-    EXPECT_NE(detail.actual, "");
-    return detail.field;
+    return CheckRefusal(Read().status(), reason);
   }
 
   const std::string kVideo = "messages[0].parts[1].video";

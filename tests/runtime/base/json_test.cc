@@ -60,7 +60,15 @@ TEST(JsonTest, NumbersAreExact) {
     EXPECT_FALSE(JsonDocument::Parse(text, "f.json").ok()) << text;
   }
   EXPECT_EQ(Message(JsonDocument::Parse("1.7976931348623159e308", "f.json").status()),
-            "f.json: at byte 0: a number beyond a double");
+            "f.json: at byte 0: a number beyond a double or half of a surrogate pair");
+}
+
+TEST(JsonTest, HalfOfASurrogatePairAndANulAreRefused) {
+  for (const absl::string_view text :
+       {absl::string_view(R"("\udc00")"), absl::string_view(R"({"\udc00":1})"),
+        absl::string_view(R"("\ud800")"), absl::string_view("{}\0x", 4)}) {
+    EXPECT_FALSE(JsonDocument::Parse(text, "f.json").ok()) << text;
+  }
 }
 
 TEST(JsonTest, ErrorsNameThePlace) {
