@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <numeric>
 #include <thread>
 #include <vector>
