@@ -83,11 +83,31 @@ void PrintHowTo(const LocalCluster& cluster, const std::string& log_dir) {
   std::fflush(stdout);
 }
 
+std::filesystem::path OwnFolder() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+}
+
+// Chip, the small model that comes with Cleave: where this program is installed, or in the source
+// tree that it was built in. Empty when it is in neither.
+std::string BundledModel() {
+  std::error_code error;
+  for (const char* place : {"../share/cleave/chip", "../../../deploy/chip"}) {
+    const std::filesystem::path folder = OwnFolder() / place;
+    if (std::filesystem::exists(folder / "config.json", error)) {
+      return std::filesystem::canonical(folder, error).string();
+    }
+  }
+  return "";
+}
+
 absl::Status Complete(LocalClusterOptions& options) {
   std::error_code error;
-  if (options.binary_dir.empty()) {
-    options.binary_dir =
-        std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
+  if (options.binary_dir.empty()) options.binary_dir = OwnFolder().string();
+  if (options.model_dir.empty()) options.model_dir = BundledModel();
+  if (options.model_dir.empty()) {
+    return absl::NotFoundError(
+        "MODEL_DIR is missing, and so is the bundled model (deploy/chip/train/run makes it)");
   }
   if (!std::filesystem::is_directory(options.model_dir, error)) {
     return absl::NotFoundError(absl::StrCat("MODEL_DIR ", options.model_dir, " is no folder"));
@@ -154,9 +174,10 @@ std::function<int()> DeclareLocal(CLI::App& app) {
   cluster.port = kGatewayPort;
   CLI::App& local =
       *app.add_subcommand("local", "Run a whole cluster on this machine until Ctrl-C");
-  local.add_option("MODEL_DIR", cluster.model_dir, "Checkpoint folder")
-      ->envname("CLEAVE_MODEL")
-      ->required();
+  local
+      .add_option("MODEL_DIR", cluster.model_dir,
+                  "Checkpoint folder; default: Chip, the small model that comes with Cleave")
+      ->envname("CLEAVE_MODEL");
   local
       .add_option("--model-name", cluster.model_name,
                   "Name clients may use; default: the folder's name")

@@ -80,16 +80,19 @@ class LocalClusterTest : public testing::Test {
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
       int pid = 0;
       if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
-      std::error_code ignored;
-      std::string command;
-      if (FILE* file = std::fopen((entry.path() / "cmdline").c_str(), "r")) {
-        char buffer[4096];
-        command.assign(buffer, std::fread(buffer, 1, sizeof(buffer), file));
-        std::fclose(file);
-      }
-      if (absl::StartsWith(command, folder_ + "/cleave-")) found.insert(pid);
+      if (absl::StartsWith(CommandLine(pid), folder_ + "/cleave-")) found.insert(pid);
     }
     return found;
+  }
+
+  // Arguments end with NUL. Empty when there is no such process.
+  static std::string CommandLine(int pid) {
+    FILE* file = std::fopen(absl::StrCat("/proc/", pid, "/cmdline").c_str(), "r");
+    if (file == nullptr) return "";
+    char buffer[4096];
+    const size_t size = std::fread(buffer, 1, sizeof(buffer), file);
+    std::fclose(file);
+    return std::string(buffer, size);
   }
 
   std::string folder_;
@@ -170,6 +173,22 @@ TEST_F(LocalClusterTest, AFolderThatIsNoneIsAUsageError) {
   ASSERT_TRUE(Eventually([&] { return local.Ended().has_value(); }));
   EXPECT_EQ(*local.Ended(), "exit code 2");
   EXPECT_THAT(Log("local.log"), HasSubstr("MODEL_DIR /nowhere is no folder"));
+}
+
+TEST_F(LocalClusterTest, TheBundledModelIsTheDefault) {
+  if (!std::filesystem::exists(CLEAVE_SOURCE_DIR "/deploy/chip/config.json")) {
+    GTEST_SKIP() << "deploy/chip holds no checkpoint yet; deploy/chip/train/run makes one";
+  }
+  ChildProcess local =
+      *ChildProcess::Start("local",
+                           {absl::StrCat(kBinaries, "/cleave"), "local", "--bin-dir", folder_,
+                            "--log-dir", folder_ + "/logs", "--port", "0"},
+                           folder_ + "/local.log");
+  ASSERT_TRUE(Eventually([&] { return IsReady(); })) << Log("local.log");
+  for (const int pid : Services()) {
+    EXPECT_THAT(CommandLine(pid), HasSubstr(CLEAVE_SOURCE_DIR "/deploy/chip"));
+  }
+  EXPECT_EQ(Services().size(), 3u);
 }
 
 TEST(ChildProcessTest, StopsEvenTheStubborn) {

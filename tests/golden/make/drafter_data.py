@@ -48,12 +48,13 @@ def older_sharing_rule():
 
 
 class Target:
-    """A case's prompt, its greedy continuation, and for both the hidden states and the K/V that a drafter sees: from
-    one forward over everything, which equals one forward a token, because what follows a prompt is causal."""
+    """A prompt, its greedy continuation, and for both the hidden states and the K/V that a drafter sees: from one
+    forward over everything, which equals one forward a token, because what follows a prompt is causal."""
 
-    def __init__(self, model, case, ids):
-        self.prompt = RandomPrompt(case, ids)
+    def __init__(self, model, prompt, ids):
+        self.prompt = prompt
         self.length = self.prompt.ids.shape[1]
+        self.window = model.config.get_text_config().sliding_window
         suppressed = tiny_model.suppressed_ids(ids)
         answer = tiny_model.Continuation(model, *tiny_model.prefill(model, self.prompt), STEPS, suppressed)
         self.tokens, self.smallest_lead = answer.tokens, answer.smallest_lead
@@ -67,7 +68,7 @@ class Target:
     def verified(self, count):
         """The K/V of the first `count` positions, on sliding layers of the last of them that lie in the window of
         position `count`. The drafter's own masks then let it see all it is given."""
-        first = {"sliding_attention": max(0, count - tiny_model.SHAPE["sliding_window"] + 1), "full_attention": 0}
+        first = {"sliding_attention": max(0, count - self.window + 1), "full_attention": 0}
         return {kind: tuple(x[:, :, first[kind]:count] for x in pair) for kind, pair in self.kv.items()}
 
 
@@ -166,7 +167,7 @@ def write_checkpoint(folder, ids, targets):
 # ---- The cases
 
 
-def make_case(case, model, drafter, target, ids, path):
+def make_case(model, drafter, target, ids, path):
     drafted, steps = draft(drafter, target, target.tokens[0], target.length, DRAFTS)
     tensors = {f"a.step{i}.{name}": value for i, step in enumerate(steps) for name, value in step.items()}
     tensors.update(target.prompt.tensors(), target_hidden=target.hidden,
@@ -179,7 +180,7 @@ def make_case(case, model, drafter, target, ids, path):
                                                            tiny_model.suppressed_ids(ids))
     check_assisted(model, drafter, target.prompt, ids)
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path)
-    return {"checkpoint": tiny_model.NAME, "tokens": target.length, "prompt": case["prompt"], "rounds": rounds,
+    return {"tokens": target.length, "rounds": rounds,
             "greedy_tokens": target.tokens, "greedy_smallest_lead": round(target.smallest_lead, 6),
             "drafted_smallest_lead": round(smallest, 6)}
 
@@ -200,13 +201,14 @@ def write(out, folder, ids):
     own, index = f"{folder}_assistant", {}
     with older_sharing_rule():
         model = tiny_model.load(folder, torch.float32)
-        targets = [Target(model, case, ids) for case in CASES]
+        targets = [Target(model, RandomPrompt(case, ids), ids) for case in CASES]
         write_checkpoint(own, ids, targets)
         drafter = Gemma4UnifiedAssistantForCausalLM.from_pretrained(own, dtype=torch.float32,
                                                                     attn_implementation="eager").eval()
         for case, target in zip(CASES, targets):
             name = case["name"]
-            entry = index[name] = make_case(case, model, drafter, target, ids, f"{out}/drafter/{name}.safetensors")
+            entry = make_case(model, drafter, target, ids, f"{out}/drafter/{name}.safetensors")
+            index[name] = {"checkpoint": tiny_model.NAME, "prompt": case["prompt"]} | entry
             print(f"drafter {name}: accepted {[r['accepted'] for r in entry['rounds']]}, smallest leads "
                   f"{entry['greedy_smallest_lead']:.4f} {entry['drafted_smallest_lead']:.4f}", flush=True)
             assert min(entry["greedy_smallest_lead"], entry["drafted_smallest_lead"]) > LEAD

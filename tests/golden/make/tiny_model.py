@@ -158,10 +158,10 @@ def write(folder, ids):
 
 def load(folder, dtype):
     """The stored weights, computed in `dtype`. The embedding multiplier is sqrt(hidden) rounded to the stored dtype,
-    bfloat16; for 64 that is 8 in any case."""
+    bfloat16; for a square, as here, it is the root in any case."""
     model = Gemma4UnifiedForConditionalGeneration.from_pretrained(folder, dtype=dtype,
                                                                  attn_implementation="eager").eval()
-    assert float(model.model.language_model.embed_tokens.embed_scale) == 8.0
+    assert float(model.model.language_model.embed_tokens.embed_scale) ** 2 == model.config.text_config.hidden_size
     model.generation_config.eos_token_id = None
     model.generation_config.do_sample = False
     for field in ("temperature", "top_k", "top_p", "suppress_tokens"):

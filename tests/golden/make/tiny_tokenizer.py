@@ -36,10 +36,10 @@ NAMES = {"bos": "<bos>", "eos": "<eos>", "pad": "<pad>", "unk": "<unk>", "mask":
          "str": "<|tool_response>", "etr": "<tool_response|>"}
 
 
-def train(text, count):
+def train(text, count, word):
     """The `count` pieces that byte-pair merging of the text's words makes, in order. Ties go to the pair that
     sorts first."""
-    words = collections.Counter(w.replace(" ", SPACE) for w in re.findall(r" ?[A-Za-z]+", text.replace("\n", " ")))
+    words = collections.Counter(w.replace(" ", SPACE) for w in re.findall(word, text.replace("\n", " ")))
     words.update({word: 20 for word in FORMAT_WORDS})
     split = {word: list(word) for word in words}
     made = []
@@ -66,18 +66,18 @@ def run_merges():
             for right in range(min(left, RUN_MAX - left), 0, -1) for c in ("\n", SPACE, "\t")]
 
 
-def build(text):
-    """The content of tokenizer.json."""
+def build(text, size=SIZE, word=r" ?[A-Za-z]+"):
+    """The content of tokenizer.json: `size` pieces, merged inside what the expression `word` takes for a word."""
     runs = ["\n" * n for n in range(1, RUN_MAX + 1)] + [SPACE * n for n in range(2, RUN_MAX + 1)]
     tabs = ["\t" * n for n in range(1, RUN_MAX + 1)]
     data = [f"<0x{b:02X}>" for b in range(256)]
     fixed = FIRST + runs + HTML + data + MARKUP + CHARACTERS + tabs + LAST
-    words = train(text, SIZE - len(fixed))
+    words = train(text, size - len(fixed), word)
     seen = collections.Counter(text.replace(" ", SPACE))
     characters = sorted(CHARACTERS, key=lambda c: (-seen[c], c))
     pieces = FIRST + runs + HTML + data + words + MARKUP + characters + tabs + LAST
     ids = {piece: i for i, piece in enumerate(pieces)}
-    assert len(ids) == len(pieces) == SIZE
+    assert len(ids) == len(pieces) == size
     merges = run_merges()
     text_pieces = set(words + MARKUP + characters)
     for product in words + MARKUP:
@@ -110,9 +110,9 @@ def build_config():
             **{f"{name}_token": spelling for name, spelling in NAMES.items()}}
 
 
-def write(text, folder):
+def write(text, folder, **options):
     """Writes both files; returns the id of every piece."""
-    content = build(text)
+    content = build(text, **options)
     with open(f"{folder}/tokenizer.json", "w", encoding="utf-8") as f:
         json.dump(content, f, ensure_ascii=False, indent=1)
     with open(f"{folder}/tokenizer_config.json", "w", encoding="utf-8") as f:

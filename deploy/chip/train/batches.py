@@ -1,0 +1,115 @@
+"""Cases drawn in the mix that Chip learns from, and packed into rows of a batch. A step's batch is a function of the
+seed and the step alone, so a run can stop and go on."""
+import dataclasses
+import functools
+import random
+
+import numpy as np
+import torch
+
+import prompt
+from network import SHAPE, Batch
+from skills import arithmetic, knowledge, lists, memory, mixed, pictures, sounds, tools, words
+from skills.case import system
+
+# Shares of the conversations. Soft tokens make pictures and sounds long, so by tokens they weigh more.
+MIX = {pictures: 20, sounds: 13, mixed: 9, arithmetic: 26, words: 30, knowledge: 30, memory: 12, lists: 9, tools: 16}
+TOKENS = 3072  # of a batch
+LENGTHS = {256: 0.55, 512: 0.41, 1024: 0.04}  # of its rows, and how often; a conversation that is longer is dropped
+PLEASANTRIES = ["You are a helpful assistant.", "You are Chip.", "Be brief.", "You are a helpful assistant. Be brief."]
+POOL = 1.15  # tokens drawn for a batch, in its size; the longest that fit are packed, the rest is dropped
+
+
+@functools.cache
+def makers():
+    """(maker, weight) of every skill, over all kinds."""
+    pairs = []
+    for kind, share in MIX.items():
+        total = sum(weight for _, weight in kind.SKILLS.values())
+        pairs += [(maker, share * weight / total) for maker, weight in kind.SKILLS.values()]
+    return pairs
+
+
+def skills():
+    return {name: maker for kind in MIX for name, (maker, _) in kind.SKILLS.items()}
+
+
+def draw_case(rng, split):
+    """A case in the mix of training. One in twelve has a system message of those that say nothing."""
+    pairs = makers()
+    case = rng.choices([maker for maker, _ in pairs], [weight for _, weight in pairs])[0](rng, split)
+    if case.messages[0]["role"] != "system" and rng.random() < 1 / 12:
+        case.messages.insert(0, system(rng.choice(PLEASANTRIES)))
+    return case
+
+
+def pack(samples, rows, length):
+    """Rows of whole conversations: each goes where it leaves the least room; what fits nowhere is left out."""
+    room, packed = [length] * rows, [[] for _ in range(rows)]
+    for sample in sorted(samples, key=lambda s: -len(s.ids)):
+        fitting = [r for r in range(rows) if room[r] >= len(sample.ids)]
+        if fitting:
+            row = min(fitting, key=lambda r: room[r])
+            room[row] -= len(sample.ids)
+            packed[row].append(sample)
+    return packed
+
+
+def masks(conversation, positions, block, window):
+    """bool [R, 1, T, T], query by key: within a conversation, what came before; in sliding layers only the window,
+    and of its own picture also what comes after (specification of the model: bidirectional "vision")."""
+    same = conversation[:, :, None] == conversation[:, None, :]
+    behind = positions[:, :, None] - positions[:, None, :]
+    picture = (block[:, :, None] == block[:, None, :]) & (block[:, :, None] > 0)
+    full = same & (behind >= 0)
+    sliding = same & (behind < window) & ((behind >= 0) | picture)
+    return sliding[:, None], full[:, None]
+
+
+def collate(packed, length):
+    rows = len(packed)
+    ids, kinds, positions, block = (np.zeros((rows, length), np.int64) for _ in range(4))
+    wanted, heard = np.full((rows, length), -1), np.full((rows, length), -1)
+    weight = np.zeros((rows, length), np.float32)
+    conversation = np.full((rows, length), -1)
+    for r, samples in enumerate(packed):
+        at = 0
+        for number, s in enumerate(samples):
+            span = slice(at, at + len(s.ids))
+            ids[r, span], kinds[r, span], heard[r, span] = s.ids, s.kinds, s.heard
+            positions[r, span], conversation[r, span] = np.arange(len(s.ids)), number
+            block[r, span] = s.block
+            answer = slice(at + s.answer - 1, at + len(s.ids) - 1)
+            wanted[r, answer] = s.ids[s.answer:]
+            weight[r, answer] = (len(s.ids) - s.answer) ** -0.5  # long answers count more, but not in proportion
+            at += len(s.ids)
+        positions[r, at:] = np.arange(length - at)  # filler attends to filler
+    flat = kinds.reshape(-1)
+    everything = [s for samples in packed for s in samples]
+
+    def all_of(name):
+        return torch.from_numpy(np.concatenate([getattr(s, name) for s in everything]))
+
+    sliding, full = masks(*map(torch.from_numpy, (conversation, positions, block)), SHAPE["sliding_window"])
+    return Batch(torch.from_numpy(ids), torch.from_numpy(positions), sliding, full,
+                 torch.from_numpy(np.flatnonzero(flat == prompt.IMAGE)),
+                 torch.from_numpy(np.flatnonzero(flat == prompt.AUDIO)), all_of("tiles"), all_of("places"),
+                 all_of("frames"), torch.from_numpy(wanted), torch.from_numpy(weight), torch.from_numpy(heard))
+
+
+def make(seed, step):
+    """The batch of a step. Its tiles are still bytes; `ready` makes them numbers."""
+    rng = random.Random(f"{seed}/{step}")
+    length = rng.choices(list(LENGTHS), list(LENGTHS.values()))[0]
+    drawn, tokens = [], 0
+    while tokens < TOKENS * POOL:
+        sample = prompt.sample(draw_case(rng, "train"))
+        if len(sample.ids) <= length:
+            drawn.append(sample)
+            tokens += len(sample.ids)
+    return collate(pack(drawn, TOKENS // length, length), length)
+
+
+def ready(batch):
+    """Tiles as the reference rescales them."""
+    return dataclasses.replace(batch, tiles=batch.tiles.float() / 255)
