@@ -37,9 +37,10 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> WeightLoader::Linear(const std::st
   return weight;
 }
 
-absl::StatusOr<Parameter> WeightLoader::Vector(const std::string& name, std::vector<int64_t> shape,
-                                               int64_t rows, int64_t cols) {
-  ASSIGN_OR_RETURN(const StoredTensor tensor, checkpoint_.Get(name, std::move(shape)));
+absl::StatusOr<Parameter> WeightLoader::Vector(const std::string& name,
+                                               const std::vector<int64_t>& shape, int64_t rows,
+                                               int64_t cols) {
+  ASSIGN_OR_RETURN(const StoredTensor tensor, checkpoint_.Get(name, shape));
   const std::vector<float> values = Widen(tensor);
   ASSIGN_OR_RETURN(Buffer buffer, kernels_.device().Allocate(values.size() * sizeof(float)));
   kernels_.stream().CopyFromHost(buffer.data(), values.data(), values.size() * sizeof(float));

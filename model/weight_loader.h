@@ -21,7 +21,7 @@ class WeightLoader {
   absl::StatusOr<std::unique_ptr<LinearWeight>> Linear(const std::string& name, int64_t outputs,
                                                        int64_t inputs);
   // A tensor of any shape, seen as [rows, cols] on the device.
-  absl::StatusOr<Parameter> Vector(const std::string& name, std::vector<int64_t> shape,
+  absl::StatusOr<Parameter> Vector(const std::string& name, const std::vector<int64_t>& shape,
                                    int64_t rows, int64_t cols);
   absl::StatusOr<Parameter> Vector(const std::string& name, int64_t size) {
     return Vector(name, {size}, 1, size);

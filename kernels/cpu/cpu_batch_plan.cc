@@ -72,6 +72,7 @@ char* CpuBatchPlan::LayerBytes(const Sequence& sequence, const KvLayerView& kv,
 CpuBatchPlan::Rotation CpuBatchPlan::RotationFor(const TensorView& inverse_frequency,
                                                  DType dtype) const {
   const void* source = inverse_frequency.data;
+  CHECK(source != nullptr);  // null marks a stale table
   RotationTable* table = &rotations_[0];
   if (table->frequencies != nullptr && table->frequencies != source) table = &rotations_[1];
   if (table->frequencies == source && table->dtype == dtype) {

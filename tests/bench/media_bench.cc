@@ -71,8 +71,8 @@ void DecodeWebpLossless(benchmark::State& state) {
   Decode(state, media_test::WebpFile(Texture(2000, 1500), true));
 }
 void DecodeGif(benchmark::State& state) {
-  std::vector<uint8_t> indices;
-  for (int i = 0; i < 2000 * 1500; ++i) indices.push_back(static_cast<uint8_t>(i / 7 % 128));
+  std::vector<uint8_t> indices(size_t{2000} * 1500);
+  for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<uint8_t>(i / 7 % 128);
   Decode(state, media_test::GifFile(2000, 1500, indices, {}));
 }
 BENCHMARK(DecodeJpegBaseline)->Unit(benchmark::kMillisecond);

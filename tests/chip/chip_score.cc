@@ -37,6 +37,7 @@ absl::StatusOr<std::map<std::string, SkillScore>> ScoreCases(const std::string& 
   std::vector<absl::StatusOr<std::string>> answers(cases.size(), "");
   std::atomic<size_t> next = 0;
   std::vector<std::thread> askers;
+  askers.reserve(static_cast<size_t>(at_once));
   for (int i = 0; i < at_once; ++i) {
     askers.emplace_back([&] {
       ChatClient client(gateway);

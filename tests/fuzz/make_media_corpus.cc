@@ -69,8 +69,8 @@ void AddWebps(Corpus& corpus) {
 }
 
 void AddGifs(Corpus& corpus) {
-  std::vector<uint8_t> indices;
-  for (int i = 0; i < 11 * 9; ++i) indices.push_back(static_cast<uint8_t>(i % 3));
+  std::vector<uint8_t> indices(size_t{11} * 9);
+  for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<uint8_t>(i % 3);
   const std::vector<uint8_t> palette = {1, 2, 3, 40, 50, 60, 200, 210, 220, 0, 0, 0};
   corpus.Add("gif", "plain", GifFile(11, 9, indices, {.palette = palette}));
   corpus.Add(
