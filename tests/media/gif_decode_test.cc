@@ -69,8 +69,8 @@ TEST(GifDecode, FramesThatDoNotCoverTheScreen) {
 
 TEST(GifDecode, InterlacedEqualsPlain) {
   for (const int height : {1, 2, 3, 5, 8, 9, 17}) {
-    std::vector<uint8_t> indices;
-    for (int i = 0; i < 3 * height; ++i) indices.push_back(static_cast<uint8_t>(i % 120));
+    std::vector<uint8_t> indices(3 * static_cast<size_t>(height));
+    for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<uint8_t>(i % 120);
     EXPECT_EQ(Reds(GifFile(3, height, indices, {.interlaced = true})),
               Reds(GifFile(3, height, indices, {})))
         << height;

@@ -95,6 +95,7 @@ std::string SoundFile(AudioKind kind, const std::vector<float>& samples,
   const auto count = static_cast<sf_count_t>(samples.size());
   if (kind == AudioKind::kFlac) {  // as integers: floats would be scaled to just below full scale
     std::vector<int> levels;
+    levels.reserve(samples.size());
     for (const float sample : samples) {
       levels.push_back(static_cast<int>(std::min(sample * 2147483648.0, 2147483647.0)));
     }

@@ -62,8 +62,8 @@ TEST(MtpDrafterTest, SequencesDoNotInfluenceEachOther) {
     ASSERT_OK_AND_ASSIGN(const auto drafter,
                          MtpDrafter::Load(kDrafter, runner->config(), runner->weights(),
                                           runner->kernels(), {.rows_max = 3}));
-    std::vector<int32_t> ids;
-    for (int i = 0; i < 100; ++i) ids.push_back(300 + i * 37 % 401);
+    std::vector<int32_t> ids(100);
+    for (int i = 0; i < 100; ++i) ids[static_cast<size_t>(i)] = 300 + i * 37 % 401;
     runner->Forward(ids, {}, true);
     // Three places in one sequence stand in for three sequences.
     const std::vector<int64_t> verified{100, 41, 7};
