@@ -35,7 +35,6 @@ absl::StatusOr<Role> ReadRole(absl::string_view path, v1::Role role, bool is_fir
                  role == v1::ROLE_UNSPECIFIED ? "nothing" : absl::StrCat(static_cast<int>(role)));
 }
 
-
 std::string PartPath(const std::string& path, int part) {
   return absl::StrCat(path, ".parts[", part, "]");
 }

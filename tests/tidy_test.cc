@@ -46,7 +46,8 @@ const Door kDoors[] = {
      "mpg123\\.h|soxr\\.h",
      "(media|tests/media)/.*"},
     {"rapidjson/.*",
-     "(runtime/base/json(_tree|_reader)?|tokenizer/tokenizer_json|tests/golden/.*|client/.*)\\.(cc|h)"},
+     "(runtime/base/json(_tree|_reader)?|tokenizer/tokenizer_json|tests/golden/.*|client/"
+     ".*)\\.(cc|h)"},
     {"prometheus/.*", "(runtime/metrics/.*|tests/.*)"},
     {"grpcpp/.*|.*\\.grpc\\.pb\\.h",
      "(runtime/(rpc|link/grpc_.*|link/link_proto.*)|gateway|prefill|decode|client|tests)/?.*"},
