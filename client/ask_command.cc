@@ -185,8 +185,7 @@ std::function<int()> DeclareAsk(CLI::App& app) {
       "--conversation", flags->conversation_path,
       "A JSON file with a whole cleave.v1.GenerateRequest, as tool results need it; TEXT "
       "becomes a last message of the user; flags replace what the file says, but --tools and "
-      "--stop add"
-      " to it");
+      "--stop add to it");
   ask.add_option("--max-tokens,--max-output-tokens", options.max_output_tokens,
                  "Most tokens of the answer; default: what the context leaves");
   ask.add_option("--temperature", options.temperature, "0 (greedy) to 2; default: the model's");

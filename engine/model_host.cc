@@ -122,8 +122,7 @@ std::string ModelHost::MemoryTable() const {
   };
   return absl::StrFormat(
       "kernels %s on %d threads, weights %s, activations %s, KV sliding %d pages %s, KV full %d "
-      "pages %s, page "
-      "%d tokens",
+      "pages %s, page %d tokens",
       kernels_->fingerprint(), kernels_->threads(), MebiBytes(weights_.device_bytes),
       MebiBytes(transformer_->activation_bytes()), kv_memory_->pages(KvKind::kSliding),
       MebiBytes(pool(KvKind::kSliding)), kv_memory_->pages(KvKind::kFull),

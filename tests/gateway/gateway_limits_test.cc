@@ -1,5 +1,6 @@
 // When the gateway refuses, gives up and ends: deadlines, admission, clients that leave or do not
 // read, draining.
+#include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
@@ -32,8 +33,10 @@ TEST_F(GatewayLimitsTest, RequestsWithoutADeadlineGetOne) {
   options_.request_timeout_max = absl::Milliseconds(300);
   StartGateway();
   const StreamResult result = Stream(Question("a"));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(result.status)) << result.status;
-  EXPECT_NE(GetReason(result.status), Reason::kUnspecified);  // the gateway's, not gRPC's
+  // On a busy machine it may pass before the prefill worker is asked.
+  EXPECT_THAT(GetReason(result.status),
+              testing::AnyOf(Reason::kPrefillDeadline, Reason::kQueueDeadline))
+      << result.status;
 }
 
 // For ThreadSanitizer: the timer may be due before the request is wholly set up.

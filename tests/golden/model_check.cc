@@ -100,7 +100,11 @@ void ModelCase::CheckMedia() {
 // Each layer on its own: fed with the golden output of the layer before, so errors do not add up.
 // Some cases have the end of the network alone.
 void ModelCase::CheckLayerByLayer() {
-  if (Golden("embeddings") == nullptr) return;
+  if (Golden("embeddings") == nullptr) {
+    report_.Exact("greedy_logits", Golden("greedy_logits") != nullptr,
+                  "the golden file has neither embeddings nor greedy_logits");
+    return;
+  }
   runner_.Reset();
   Transformer& transformer = runner_.transformer();
   const BatchPlan& plan = runner_.Prepare(ids_, media_, true);

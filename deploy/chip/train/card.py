@@ -13,7 +13,7 @@ import torch
 import batches
 import drafter
 import evaluate
-from paths import CHECKPOINT, HERE
+from paths import CHECKPOINT, HERE, WORK
 
 # What was asked of each line, in per cent; the last one is for voices and fonts never met.
 WANTED = {
@@ -104,7 +104,8 @@ def write(count):
     chip = evaluate.load()
     scores = evaluate.table(chip, count, ["test", "unseen"])
     drafts = draft_table(chip, drafter.load(), max(10, count // 4))
-    tables = {"SCORES": score_table(scores), "DRAFTS": drafts, "HASHES": hashes()}
+    seconds = sum(torch.load(WORK / name)["seconds"] for name in ("target.pt", "drafter.pt"))
+    tables = {"SCORES": score_table(scores), "DRAFTS": drafts, "HASHES": hashes(), "MINUTES": f"{seconds / 60:.0f}"}
     text = (HERE / "card.md").read_text()
     for name, table in tables.items():
         text = text.replace(f"<!-- {name} -->", table)

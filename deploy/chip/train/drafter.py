@@ -6,17 +6,15 @@ hidden state of n-1 comes with it, keys of places before n are seen (as the C++ 
 model/mtp_drafter.cc). Step k gets the true token n+k-1 and the drafter's own state of step k-1, and is to guess what
 the target itself finds likeliest at n+k.
 """
-import argparse
 import dataclasses
-import time
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-import batches
 import evaluate
-from network import FULL, KINDS, SHAPE, SLIDING, Layer, RMSNorm, linear, rotary
+import loop
+from network import FULL, SHAPE, SLIDING, Layer, RMSNorm, linear, rotary
 from paths import WORK
 
 SEED = 9
@@ -26,7 +24,6 @@ DRAFTS = 5
 STEPS = 600
 WARM_UP, FALL = 50, 0.7
 RATES = {"matrices": 0.02, "rest": 3e-3}
-SAVE_EVERY = 100
 
 
 class Drafter(nn.Module):
@@ -65,7 +62,7 @@ def rounds_of(chip, batch):
     """Where the rounds start [R, Q], and the rounds."""
     hidden, _, keys_values = chip(batch)
     likeliest = chip.logits(hidden).argmax(-1)  # at place i: of token i+1
-    rows, length = batch.ids.shape
+    length = batch.ids.shape[1]
     starts = F.pad(batch.wanted[:, :-1] >= 0, (1, 0))  # places that hold an answer's token
     most = int(starts.sum(1).max())
     order = torch.argsort((~starts).long(), dim=1, stable=True)[:, :most]  # the starts of each row come first
@@ -92,14 +89,15 @@ def rounds_of(chip, batch):
 
 
 def loss_of(drafter, rounds):
-    """The mean loss, and how often each step's guess was right."""
+    """The mean loss, and by itself how often each step's guess was right."""
     state, total, right = rounds.previous, 0, []
     for embedded, wanted in zip(rounds.embedded, rounds.wanted):
         logits, state = drafter(embedded, state, rounds.turned, rounds.masks, rounds.keys_values)
         total = total + F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=-1)
         known = wanted >= 0
         right.append(float((logits.argmax(-1) == wanted)[known].float().mean()))
-    return total / DRAFTS, right
+    loss = total / DRAFTS
+    return loss, {"loss": loss.detach()} | {f"draft {k}": share for k, share in enumerate(right, 1)}
 
 
 @torch.no_grad()
@@ -117,57 +115,22 @@ def accepted(chip, drafter, rounds):
     return count, possible
 
 
-def optimizers(drafter):
-    matrices = [p for n, p in drafter.named_parameters() if "layers." in n and p.dim() == 2]
-    rest = [p for n, p in drafter.named_parameters() if not ("layers." in n and p.dim() == 2)]
-    return (torch.optim.Muon(matrices, lr=RATES["matrices"], momentum=0.95, weight_decay=0.05),
-            torch.optim.AdamW(rest, lr=RATES["rest"], betas=(0.9, 0.98), weight_decay=0.01))
+def group_of(name, parameter):
+    return "matrices" if "layers." in name and parameter.dim() == 2 else "rest"
 
 
-def load(path=WORK / "drafter.pt"):
+def load():
     drafter = Drafter()
-    drafter.load_state_dict({k: v.bfloat16().float() for k, v in torch.load(path)["drafter"].items()})
+    drafter.load_state_dict(loop.released(WORK / "drafter.pt"))
     return drafter.eval().requires_grad_(False)
 
 
-def train(steps, seed=SEED):
-    torch.manual_seed(seed)
-    from train import prepared
-
-    chip, drafter, path = evaluate.load(), Drafter(), WORK / "drafter.pt"
-    both, first = optimizers(drafter), 0
-    starts = [[group["lr"] for group in o.param_groups] for o in both]
-    if path.exists():
-        saved = torch.load(path)
-        first, steps = saved["step"], saved["steps"]
-        drafter.load_state_dict(saved["drafter"])
-        for optimizer, state in zip(both, saved["optimizers"]):
-            optimizer.load_state_dict(state)
-    print(f"{sum(p.numel() for p in drafter.parameters()):,} parameters, steps {first} to {steps}", flush=True)
-    begun = time.monotonic()
-    for step, batch in prepared(seed, first, steps):
-        for optimizer, start in zip(both, starts):
-            for group, full in zip(optimizer.param_groups, start):
-                group["lr"] = full * min(1, (step + 1) / WARM_UP, (steps - step) / (steps * FALL))
-            optimizer.zero_grad()
-        loss, right = loss_of(drafter, rounds_of(chip, batch)[1])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(drafter.parameters(), 1.0)
-        for optimizer in both:
-            optimizer.step()
-        done = step + 1
-        if done % 20 == 0:
-            each = " ".join(f"{100 * r:.1f}" for r in right)
-            spent = time.monotonic() - begun
-            print(f"step {done}/{steps}  loss {float(loss):.4f}  right {each}  "
-                  f"{spent / (done - first) * (steps - done) / 60:.0f} min to go", flush=True)
-        if done % SAVE_EVERY == 0 or done == steps:
-            torch.save({"step": done, "steps": steps, "drafter": drafter.state_dict(),
-                        "optimizers": [o.state_dict() for o in both]}, path.with_suffix(".new"))
-            path.with_suffix(".new").replace(path)
+def train():
+    torch.manual_seed(SEED)
+    chip, drafter = evaluate.load(), Drafter()
+    loop.run(drafter, loop.optimizers(drafter, group_of, RATES),
+             lambda batch: loss_of(drafter, rounds_of(chip, batch)[1]), WORK / "drafter.pt", SEED, STEPS, WARM_UP, FALL)
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--steps", type=int, default=STEPS)
-    train(arguments.parse_args().steps)
+    train()

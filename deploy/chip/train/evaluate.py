@@ -11,6 +11,7 @@ import random
 import torch
 
 import batches
+import loop
 from network import Chip
 from paths import WORK
 
@@ -19,10 +20,10 @@ LENGTH = 1024
 MEDIA = (batches.pictures, batches.sounds, batches.mixed)  # only they know "unseen"
 
 
-def load(path=WORK / "target.pt"):
-    """The trained target as it is released: rounded to bfloat16."""
+def load():
+    """The trained target as it is released."""
     chip = Chip()
-    chip.load_state_dict({k: v.bfloat16().float() for k, v in torch.load(path)["chip"].items()})
+    chip.load_state_dict(loop.released(WORK / "target.pt"))
     return chip.eval().requires_grad_(False)
 
 

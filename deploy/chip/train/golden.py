@@ -8,7 +8,6 @@ form that `golden_check model` and `golden_check drafter` read.
 Float32 arithmetic on the stored bfloat16 weights. An answer is continued over its end to a fixed length.
 """
 import argparse
-import json
 import os
 import random
 import sys
@@ -61,11 +60,6 @@ def write_case(model, case, path):
     return entry, answer.tokens[:len(wanted)] == wanted
 
 
-def write_index(index, path):
-    with open(path, "w") as f:
-        f.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(index.items())) + "\n}\n")
-
-
 def write_drafts(out, names):
     """One case of each skill, drafted and verified by the reference's drafter."""
     os.makedirs(f"{out}/drafter", exist_ok=True)
@@ -81,7 +75,7 @@ def write_drafts(out, names):
             entry = drafter_data.make_case(model, drafter, target, IDS, f"{out}/drafter/{name}.safetensors")
             index[name] = {"checkpoint": "chip", "skill": skill} | entry
             print(f"{name}: accepted {[r['accepted'] for r in entry['rounds']]}")
-    write_index(index, f"{out}/drafter/index.json")
+    tiny_model.write_index(index, f"{out}/drafter/index.json")
 
 
 def link_checkpoints(out):
@@ -102,7 +96,7 @@ def write(out, count, names):
             name = f"{skill.replace(' ', '_')}_{i}"
             index[name], good = write_case(model, maker(rng, "test"), f"{out}/cases/{name}.safetensors")
             right += good
-    write_index(index, f"{out}/cases/index.json")
+    tiny_model.write_index(index, f"{out}/cases/index.json")
     print(f"{len(index)} cases in {out}, {right} answered as wanted")
 
 

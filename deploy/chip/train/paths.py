@@ -3,6 +3,7 @@ import os
 import pathlib
 
 HERE = pathlib.Path(__file__).resolve().parent
-WORK = pathlib.Path(os.environ.get("CHIP_WORK", "/tmp/chip"))  # data, checkpoints of the training, logs
+REPOSITORY = HERE.parents[2]
+WORK = pathlib.Path(os.environ.get("CHIP_WORK", REPOSITORY / "build" / "chip"))  # data, checkpoints of the training, logs
 CHECKPOINT = HERE.parent  # where the released files lie: deploy/chip
-TEMPLATE_FOLDER = HERE.parents[2] / "tests" / "golden" / "make"  # the chat template, and the tokenizer's structure
+TEMPLATE_FOLDER = REPOSITORY / "tests" / "golden" / "make"  # the chat template, and the tokenizer's structure

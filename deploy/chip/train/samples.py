@@ -5,6 +5,8 @@ import pathlib
 import random
 import sys
 
+import soundfile
+
 from cases import picture_file
 from skills import pictures, sounds, tools
 
@@ -22,21 +24,14 @@ def first(maker, fits):
 def write(folder):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    rng = random.Random(SEED)
-    sign = first(lambda rng, split: pictures.digits_in_a_picture(rng, split), lambda case: len(case.text) == 3)
-    drawn = pictures.written(rng, sign.text, "unseen", sign=True)
+    sign = first(pictures.digits_in_a_picture, lambda case: len(case.text) == 3)
+    drawn = pictures.written(random.Random(SEED), sign.text, "unseen", sign=True)
     (folder / "sign.png").write_bytes(picture_file(drawn))
     row = first(sounds.spoken_row, lambda case: len(case.text.split()) == 4)
-    write_wav(folder / "spoken.wav", row.media[0].samples)
+    soundfile.write(folder / "spoken.wav", row.media[0].samples, 16000, subtype="PCM_16")
     declared = [tools.declaration(random.Random(SEED), name) for name in ("get_weather", "set_timer", "find_train")]
     (folder / "tools.json").write_text(json.dumps(declared, indent=2) + "\n")
     print(f"sign.png shows {sign.text}, spoken.wav says {row.text}")
-
-
-def write_wav(path, samples):
-    import soundfile
-
-    soundfile.write(path, samples, 16000, format="WAV", subtype="PCM_16")
 
 
 if __name__ == "__main__":

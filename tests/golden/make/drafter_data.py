@@ -2,7 +2,6 @@
 decodings. README.md says which position and which keys a draft has."""
 import contextlib
 import copy
-import json
 import os
 
 import numpy as np
@@ -214,5 +213,4 @@ def write(out, folder, ids):
             assert min(entry["greedy_smallest_lead"], entry["drafted_smallest_lead"]) > LEAD
     rounds = [r for entry in index.values() for r in entry["rounds"]]
     assert {r["accepted"] for r in rounds if len(r["drafted"]) == DRAFTS} == set(range(DRAFTS + 1))
-    with open(f"{out}/drafter/index.json", "w") as f:
-        f.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(index.items())) + "\n}\n")
+    tiny_model.write_index(index, f"{out}/drafter/index.json")

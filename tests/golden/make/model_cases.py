@@ -1,5 +1,4 @@
 """cases/: whole runs of the model, stage by stage, on random prompts."""
-import json
 import os
 
 import numpy as np
@@ -209,5 +208,4 @@ def write(out, folder, ids):
             print(f"case {name}: {index[name]['tokens']} tokens, smallest lead "
                   f"{index[name]['greedy_smallest_lead']:.4f}", flush=True)
             assert dtype != torch.float32 or index[name]["greedy_smallest_lead"] > 0.01
-    with open(f"{out}/cases/index.json", "w") as f:
-        f.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(index.items())) + "\n}\n")
+    tiny_model.write_index(index, f"{out}/cases/index.json")

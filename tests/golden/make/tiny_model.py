@@ -119,6 +119,12 @@ def write_json(content, path):
         json.dump(content, f, indent=2, sort_keys=True)
 
 
+def write_index(index, path):
+    """What there is to say of each case, a line to a case."""
+    with open(path, "w") as f:
+        f.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(index.items())) + "\n}\n")
+
+
 def respell_config(folder):
     """transformers 5.23.0 spells the shapes of the full layers as `per_layer_config`; the released config.json has
     flat fields. Leaves its spelling as config.per_layer.json and returns the released one, for config.json."""
