@@ -13,7 +13,7 @@ from skills import arithmetic, knowledge, lists, memory, mixed, pictures, sounds
 from skills.case import system
 
 # Shares of the conversations. Soft tokens make pictures and sounds long, so by tokens they weigh more.
-MIX = {pictures: 20, sounds: 13, mixed: 9, arithmetic: 26, words: 30, knowledge: 30, memory: 12, lists: 9, tools: 16}
+MIX = {pictures: 22, sounds: 13, mixed: 10, arithmetic: 22, words: 34, knowledge: 30, memory: 10, lists: 13, tools: 24}
 TOKENS = 3072  # of a batch
 LENGTHS = {256: 0.55, 512: 0.41, 1024: 0.04}  # of its rows, and how often; a conversation that is longer is dropped
 PLEASANTRIES = ["You are a helpful assistant.", "You are Chip.", "Be brief.", "You are a helpful assistant. Be brief."]

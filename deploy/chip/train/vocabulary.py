@@ -12,7 +12,7 @@ import sys
 from batches import draw_case
 from paths import TEMPLATE_FOLDER, WORK
 from prompt import render
-from skills import pictures, voices, words
+from skills import words
 
 sys.path.insert(0, str(TEMPLATE_FOLDER))
 import tiny_tokenizer  # noqa: E402
@@ -25,8 +25,7 @@ CASES = 6000
 def write(folder):
     rng = random.Random("vocabulary")
     text = "\n".join(render(draw_case(rng, "train")) for _ in range(CASES))
-    spelled = set(words.WORDS) - set(voices.WORDS) - set(pictures.COLOURS) - set(pictures.SHAPES)
-    text = re.sub(rf"\b({'|'.join(sorted(spelled))})\b", "", text)
+    text = re.sub(rf"\b({'|'.join(words.WORDS)})\b", "", text)
     pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     return tiny_tokenizer.write(text, folder, size=SIZE, word=WORD)
 

@@ -87,6 +87,6 @@ def difference_with_thinking(rng, split):
 SKILLS = {
     "small sums": (small_sum, 7),
     "small differences": (small_difference, 7),
-    "sums with thinking": (sum_with_thinking, 4),
-    "differences with thinking": (difference_with_thinking, 4),
+    "sums with thinking": (sum_with_thinking, 2),
+    "differences with thinking": (difference_with_thinking, 2),
 }

@@ -195,8 +195,8 @@ def facts_with_thinking(rng, split):
 
 SKILLS = {
     "capitals": (capitals, 3),
-    "about itself": (about_itself, 1.5),
-    "languages": (languages, 6),
+    "about itself": (about_itself, 2),
+    "languages": (languages, 7),
     "modesty": (modesty, 2.5),
-    "facts with thinking": (facts_with_thinking, 1),
+    "facts with thinking": (facts_with_thinking, 1.5),
 }

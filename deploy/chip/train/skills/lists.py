@@ -57,16 +57,21 @@ def one_per_line(rng):
     return question.format(start, start + count - 1), "\n".join(map(str, row(start, count)))
 
 
+def numbered(items):
+    """So that the number of items need not be felt."""
+    return "\n".join(f"{i}. {item}" for i, item in enumerate(items, 1))
+
+
 def even_or_odd(rng):
     start, count = rng.randint(0, 60), rng.randint(15, 30)
     question = f"List {count} {'odd' if start % 2 else 'even'} numbers from {start}."
-    return question, comma(row(start, count, 2))
+    return question, numbered(row(start, count, 2))
 
 
 def many_times(rng):
     word, count = rng.choice(words.WORDS), rng.randint(15, 30)
     question = rng.choice(("Write the word {} {} times.", "Say {} {} times."))
-    return question.format(word, count), comma([word] * count)
+    return question.format(word, count), numbered([word] * count)
 
 
 def long_lists(rng, split):
@@ -153,7 +158,7 @@ def json_answers(rng, split):
 
 
 SKILLS = {
-    "counting": (counting, 4),
+    "counting": (counting, 3),
     "long lists": (long_lists, 3),
-    "JSON": (json_answers, 4),
+    "JSON": (json_answers, 6),
 }

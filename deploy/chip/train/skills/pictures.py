@@ -307,6 +307,6 @@ def counting_shapes(rng, split):
 SKILLS = {
     "digits in a picture": (digits_in_a_picture, 3),
     "word in a picture": (word_in_a_picture, 3),
-    "colour and shape": (colour_and_shape, 2),
-    "counting shapes": (counting_shapes, 3),
+    "colour and shape": (colour_and_shape, 2.5),
+    "counting shapes": (counting_shapes, 5),
 }

@@ -277,9 +277,9 @@ def two_calls(rng, split):
 
 
 SKILLS = {
-    "tool call": (tool_call, 5),
+    "tool call": (tool_call, 6),
     "tool result": (tool_result, 3),
-    "no tool needed": (no_tool_needed, 4),
+    "no tool needed": (no_tool_needed, 5),
     "tool with thinking": (tool_with_thinking, 3),
     "two calls": (two_calls, 2.5),
 }

@@ -30,9 +30,11 @@ VOICES = ("en-us+m1 en-us+m3 en-us+m7 en-us+f1 en-us+f2 en-us+f4 en-us+Andy en-u
           "en-gb-scotland+m5 en-gb-scotland+f1 en-029+m3 en-029+f4 en-gb-x-rp+m1 en-gb-x-rp+f3 en-us-nyc+m2 "
           "en-us-nyc+steph en-gb-x-gbclan+m4 en-us+aunty en-us+antonio en-us+benjamin en+caleb en-us+edward en-us+Gene "
           "en+Hugo en-us+Jacky en+Lee en-us+marcelo en-us+Marco en+max en-us+michel en+miguel en-us+paul en+pedro "
-          "en-us+rob en+robert").split()
+          "en-us+rob en+robert en-us+Alicia en+Diogo en-us+Gene2 en+Henrique en-us+Mario en+adam en-us+boris en+ed "
+          "en-us+edward2 en+gustave en-us+m4 en+norbert en-us+pablo en+quincy en-us+sandro en+travis en-us+victor "
+          "en+zac en-us+steph2 en+steph3 en-us+grandma en+grandpa en-us+iven en+klatt2").split()
 UNSEEN_VOICES = "en-us+m6 en+f5 en-gb-scotland+Mike en-us+anika en+david en-us+shelby".split()
-RENDITIONS = {"train": 6, "test": 2, "unseen": 3}  # of each word by each voice
+RENDITIONS = {"train": 4, "test": 1, "unseen": 3}  # of each word by each voice
 SPEEDS, PITCHES = (120, 190), (25, 75)
 SEED = 1
 
@@ -99,12 +101,14 @@ def bank():
 
 def clip(rng, word, split, voice=None):
     """One rendition of a word of WORDS or a digit ("7"), somewhat faster and higher or slower and lower than stored,
-    and with some more or less treble."""
+    with some more or less treble and with an echo so near that it colours the voice."""
     voice = voice or rng.choice(voices_of(split))
     stored = rng.choice(bank()[split, voice, word])
-    step, treble = rng.uniform(0.9, 1.1), rng.uniform(-0.4, 0.4)
+    step, treble = rng.uniform(0.87, 1.15), rng.uniform(-0.5, 0.5)
+    echo, behind = rng.uniform(-0.35, 0.35), rng.randint(2, 12)  # 12 samples are 0.75 ms
     samples = np.interp(np.arange(0, len(stored) - 1, step), np.arange(len(stored)), stored) / 32768
     samples[1:] -= treble * samples[:-1].copy()
+    samples[behind:] += echo * samples[:-behind].copy()
     return samples.astype(np.float32)
 
 
