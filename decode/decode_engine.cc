@@ -41,16 +41,16 @@ class Destination final : public TransferDestination {
 
 }  // namespace
 
-DecodeEngine::DecodeEngine(ModelHost& host, KvIntake& intake, const Clock& clock,
+DecodeEngine::DecodeEngine(ModelHost& host, DecodeStep& step, KvIntake& intake, const Clock& clock,
                            DecodeMetrics& metrics, const DecodeEngineOptions& options)
     : host_(host),
+      step_(step),
       intake_(intake),
       clock_(clock),
       metrics_(metrics),
       options_(options),
       shape_(host.layout().shape()),
       inbox_(kInboxReserve),
-      batch_(host.config().tokens, host.limits()),
       thread_([this] { Run(); }) {}
 
 DecodeEngine::~DecodeEngine() {
@@ -126,7 +126,7 @@ void DecodeEngine::Announce(Sequence& sequence) {
   const SequenceRequest& request = sequence.job.request;
   sequence.transfer = {.ticket = sequence.job.ticket.value_or(Ticket{RandomSeed()}),
                        .epoch = sequence.job.epoch};
-  sequence.output = request.emitted_ids;
+  sequence.generation.output = request.emitted_ids;
   intake_.Expect(sequence.transfer,
                  {.plan = MakeTransferPlan(shape_, request.num_positions()),
                   .num_positions = request.num_positions(),
@@ -173,9 +173,10 @@ void DecodeEngine::Handle(const Reserve& reserve) {
 
 absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
     Sequence& sequence, const TransferPlan& plan) {
-  sequence.table = BlockTable(host_.pools());
-  sequence.table.DropBefore(plan.first_sliding_page * shape_.page_tokens);
-  const absl::Status extended = sequence.table.Extend(sequence.job.request.num_positions());
+  sequence.generation.table = BlockTable(host_.pools());
+  sequence.generation.table.DropBefore(plan.first_sliding_page * shape_.page_tokens);
+  const absl::Status extended =
+      sequence.generation.table.Extend(sequence.job.request.num_positions());
   if (!extended.ok()) {
     return LinkError(Reason::kKvCacheFull, "no pages for the prompt", kRetryAfter);
   }
@@ -185,15 +186,15 @@ absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
   });
   const KvPools pools = host_.pools();
   if (std::min(pools.full.num_free(), pools.sliding.num_free()) < others) {
-    sequence.table.Release();
+    sequence.generation.table.Release();
     return LinkError(Reason::kKvCacheFull, "no pages for the prompt and those that run",
                      kRetryAfter);
   }
   const auto copy = [](absl::Span<const PageId> pages) {
     return std::vector<PageId>(pages.begin(), pages.end());
   };
-  sequence.pinned_full = copy(sequence.table.full().pages);
-  sequence.pinned_sliding = copy(sequence.table.sliding().pages);
+  sequence.pinned_full = copy(sequence.generation.table.full().pages);
+  sequence.pinned_sliding = copy(sequence.generation.table.sliding().pages);
   host_.pools().full.Pin(sequence.pinned_full);
   host_.pools().sliding.Pin(sequence.pinned_sliding);
   sequence.pinned = true;
@@ -214,7 +215,8 @@ void DecodeEngine::Handle(Committed& committed) {
                                                    host_.config().vocabulary_size)));
     return;
   }
-  sequence->output.push_back(first_token);
+  sequence->generation.output.push_back(first_token);
+  step_.Join(sequence->generation, sequence->job.request, committed.payload.last_hidden_state);
   sequence->committed = committed.at;
   sequence->phase = Phase::kRunning;
   --load_.requests_waiting;
@@ -236,7 +238,7 @@ void DecodeEngine::Handle(const Failed& failed) {
          {"message", std::string(failed.status.message())}});
   }
   if (sequence->phase != Phase::kReceiving) return;
-  sequence->table.Release();
+  sequence->generation.table.Release();
   sequence->phase = Phase::kAnnounced;
 }
 
@@ -252,44 +254,34 @@ void DecodeEngine::Unpin(Sequence& sequence) {
 
 void DecodeEngine::Step() {
   GrowTables();
-  batch_.Clear();
-  std::vector<Sequence*> in_step;
+  in_step_.clear();
+  generations_.clear();
   for (Sequence& sequence : sequences_) {
     if (sequence.phase != Phase::kRunning) continue;
-    AddToBatch(sequence);
-    in_step.push_back(&sequence);
+    in_step_.push_back(&sequence);
+    generations_.push_back(&sequence.generation);
   }
-  if (in_step.empty()) return;
+  if (in_step_.empty()) return;
   const absl::Time begin = clock_.Now();
-  for (Sequence* sequence : in_step) {
+  for (Sequence* sequence : in_step_) {
     if (sequence->first_step != absl::InfiniteFuture()) continue;
     sequence->first_step = begin;
     metrics_.handover_seconds.Observe(absl::ToDoubleSeconds(begin - sequence->committed));
   }
-  host_.kernels().Fill(batch_.batch(), host_.plan());
-  host_.transformer().Forward(host_.plan(), {}, host_.kv_memory(), nullptr);
-  std::map<std::shared_ptr<DecodeReplies>, std::vector<StepTokens>> replies;
-  std::vector<Sequence*> finished;
-  for (size_t i = 0; i < in_step.size(); ++i) {
-    const std::shared_ptr<DecodeReplies> to = in_step[i]->job.replies;
-    replies[to].push_back(Advance(*in_step[i], static_cast<int64_t>(i)));
-    if (replies[to].back().finish != FinishCause::kNone) finished.push_back(in_step[i]);
-  }
-  for (const auto& [to, sequences] : replies) to->OnStep(sequences);
+  const DecodeStepSummary summary = step_.Run(generations_);
+  Tell();
   // Behind its last tokens: a worker that drains closes its streams once the load is idle.
-  for (Sequence* sequence : finished) Leave(*sequence, Reason::kUnspecified);
-  const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
-  load_.AddStep(seconds);
-  metrics_.step_seconds.Observe(seconds);
-  metrics_.batch_size.Observe(static_cast<double>(in_step.size()));
-  metrics_.output_tokens_total.Increment(static_cast<double>(in_step.size()));
+  for (Sequence* sequence : in_step_) {
+    if (sequence->generation.finish != FinishCause::kNone) Leave(*sequence, Reason::kUnspecified);
+  }
+  CountStep(summary, begin);
 }
 
 // Room for one more position of every running sequence. When the pools are dry the youngest
 // sequence ends, so that the older ones get through.
 void DecodeEngine::GrowTables() {
   for (Sequence& sequence : sequences_) {
-    while (sequence.phase == Phase::kRunning && !sequence.table.Extend(1).ok()) {
+    while (sequence.phase == Phase::kRunning && !sequence.generation.table.Extend(1).ok()) {
       EndWithError(*Youngest(),
                    LinkError(Reason::kKvCacheFull,
                              "the worker ran out of KV pages while generating", kRetryAfter));
@@ -297,34 +289,56 @@ void DecodeEngine::GrowTables() {
   }
 }
 
-// The newest token is the input at the next position.
-void DecodeEngine::AddToBatch(Sequence& sequence) {
-  const int64_t prompt = static_cast<int64_t>(sequence.job.request.prompt_ids.size());
-  const int64_t position = prompt + static_cast<int64_t>(sequence.output.size()) - 1;
-  batch_.Add(absl::MakeConstSpan(sequence.output).last(1), position, sequence.table, 1);
+// Each gateway hears of all its sequences at once. They are few, so nothing sorts them.
+void DecodeEngine::Tell() {
+  for (size_t i = 0; i < in_step_.size(); ++i) {
+    DecodeReplies* const to = in_step_[i]->job.replies.get();
+    const auto same = [to](const Sequence* s) { return s->job.replies.get() == to; };
+    if (std::any_of(in_step_.begin(), in_step_.begin() + static_cast<std::ptrdiff_t>(i), same)) {
+      continue;  // told before
+    }
+    told_.clear();
+    for (const Sequence* sequence : in_step_) {
+      if (same(sequence)) told_.push_back(NewTokens(*sequence));
+    }
+    to->OnStep(told_);
+  }
 }
 
-StepTokens DecodeEngine::Advance(Sequence& sequence, int64_t output_row) {
-  const SequenceRequest& request = sequence.job.request;
-  const int64_t position = static_cast<int64_t>(request.prompt_ids.size() + sequence.output.size());
-  const int32_t token = host_.sampler().Choose(host_.FetchLogits(output_row), request.sampling,
-                                               {.candidate = 0, .position = position});
+StepTokens DecodeEngine::NewTokens(const Sequence& sequence) {
+  const Generation& generation = sequence.generation;
+  const auto output_tokens = static_cast<int64_t>(generation.output.size());
+  const auto added =
+      absl::MakeConstSpan(generation.output).last(static_cast<size_t>(generation.new_tokens));
   StepTokens step{.key = sequence.job.key,
                   .epoch = sequence.job.epoch,
-                  .first_index = static_cast<int64_t>(sequence.output.size()),
-                  .tokens = {token}};
-  sequence.output.push_back(token);
-  step.finish = CheckFinish(request, token, static_cast<int64_t>(sequence.output.size()),
-                            host_.context_tokens_max());
-  // The next query stands at `position` and sees window - 1 positions before it.
-  sequence.table.DropBefore(std::max<int64_t>(0, position - (shape_.window - 1)));
+                  .first_index = output_tokens - generation.new_tokens,
+                  .tokens = added,
+                  .log_probabilities = generation.log_probabilities,
+                  .finish = generation.finish};
   if (step.finish != FinishCause::kNone) {
     step.timings = {.handover = sequence.first_step - sequence.committed,
                     .decode = clock_.Now() - sequence.first_step};
     Log(Severity::kInfo, "sequence_finished",
-        {{"request", request.request_id}, {"output_tokens", sequence.output.size()}});
+        {{"request", sequence.job.request.request_id}, {"output_tokens", output_tokens}});
   }
   return step;
+}
+
+void DecodeEngine::CountStep(const DecodeStepSummary& summary, absl::Time begin) {
+  const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
+  load_.AddStep(seconds);
+  metrics_.step_seconds.Observe(seconds);
+  metrics_.batch_size.Observe(static_cast<double>(in_step_.size()));
+  metrics_.output_tokens_total.Increment(static_cast<double>(summary.new_tokens));
+  int64_t drafted = 0;
+  for (size_t place = 0; place < kDraftsMax; ++place) {
+    drafted += summary.drafted[place];
+    metrics_.mtp_drafted[place]->Increment(static_cast<double>(summary.drafted[place]));
+    metrics_.mtp_accepted[place]->Increment(static_cast<double>(summary.accepted[place]));
+  }
+  metrics_.mtp_draft_length.Observe(static_cast<double>(drafted) /
+                                    static_cast<double>(in_step_.size()));
 }
 
 // ---- Leaving ----
@@ -335,7 +349,8 @@ void DecodeEngine::Leave(Sequence& sequence, Reason reason) {
   if (reason == Reason::kCancelled) metrics_.requests_cancelled_total.Increment();
   --(sequence.phase == Phase::kRunning ? load_.requests_running : load_.requests_waiting);
   sequence.phase = Phase::kEnded;
-  sequence.table.Release();
+  step_.Leave(sequence.generation);
+  sequence.generation.table.Release();
   intake_.Forget(sequence.transfer.ticket, reason);
 }
 
@@ -386,8 +401,8 @@ DecodeEngine::Sequence* DecodeEngine::Youngest() {
 void DecodeEngine::PublishLoad() {
   int64_t owned_pages = 0;
   for (const Sequence& sequence : sequences_) {
-    owned_pages += static_cast<int64_t>(sequence.table.full().pages.size() +
-                                        sequence.table.sliding().pages.size());
+    owned_pages += static_cast<int64_t>(sequence.generation.table.full().pages.size() +
+                                        sequence.generation.table.sliding().pages.size());
   }
   metrics_.load.Publish(host_.pools(), owned_pages, load_);
 }

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <list>
-#include <map>
 #include <memory>
 #include <thread>
 #include <variant>
@@ -12,9 +11,9 @@
 #include "decode/decode_job.h"
 #include "decode/decode_metrics.h"
 #include "decode/kv_intake.h"
+#include "engine/decode_step.h"
 #include "engine/engine_load.h"
 #include "engine/model_host.h"
-#include "engine/step_batch.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/mailbox.h"
 
@@ -32,8 +31,8 @@ struct DecodeEngineOptions {
 class DecodeEngine {
  public:
   // Everything outlives the engine; `intake` answers through the OnX calls below.
-  DecodeEngine(ModelHost& host, KvIntake& intake, const Clock& clock, DecodeMetrics& metrics,
-               const DecodeEngineOptions& options);
+  DecodeEngine(ModelHost& host, DecodeStep& step, KvIntake& intake, const Clock& clock,
+               DecodeMetrics& metrics, const DecodeEngineOptions& options);
   // Ends every sequence with DRAINING and waits until the link has let go of all pages.
   ~DecodeEngine();
 
@@ -55,14 +54,13 @@ class DecodeEngine {
   enum class Phase { kAnnounced, kReceiving, kRunning, kEnded };
 
   struct Sequence {
-    Sequence(DecodeJob from, const KvPools& pools) : job(std::move(from)), table(pools) {}
+    Sequence(DecodeJob from, const KvPools& pools) : job(std::move(from)), generation(pools) {}
     DecodeJob job;
     TransferId transfer;
     Phase phase = Phase::kAnnounced;
-    BlockTable table;
+    Generation generation;
     bool pinned = false;  // the link may write
     std::vector<PageId> pinned_full, pinned_sliding;
-    std::vector<int32_t> output;  // the answer so far, emitted_ids first
     absl::Time committed = absl::InfiniteFuture();
     absl::Time first_step = absl::InfiniteFuture();
   };
@@ -106,9 +104,10 @@ class DecodeEngine {
   absl::StatusOr<std::unique_ptr<TransferDestination>> ReserveFor(Sequence& sequence,
                                                                   const TransferPlan& plan);
   void Step();
-  void AddToBatch(Sequence& sequence);
   void GrowTables();
-  StepTokens Advance(Sequence& sequence, int64_t output_row);
+  void Tell();
+  StepTokens NewTokens(const Sequence& sequence);
+  void CountStep(const DecodeStepSummary& summary, absl::Time begin);
   void Leave(Sequence& sequence, Reason reason);
   void EndWithError(Sequence& sequence, const absl::Status& status);
   void Unpin(Sequence& sequence);
@@ -119,6 +118,7 @@ class DecodeEngine {
   void PublishLoad();
 
   ModelHost& host_;
+  DecodeStep& step_;
   KvIntake& intake_;
   const Clock& clock_;
   DecodeMetrics& metrics_;
@@ -128,7 +128,10 @@ class DecodeEngine {
   EngineLoad load_;
 
   std::list<Sequence> sequences_;  // in order of arrival
-  StepBatch batch_;
+  // Of a step, in the same order.
+  std::vector<Sequence*> in_step_;
+  std::vector<Generation*> generations_;
+  std::vector<StepTokens> told_;
   bool stopping_ = false;
   std::atomic<bool> stop_{false};
   std::thread thread_;  // last: starts when everything else is there

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "engine/log_probabilities.h"
 #include "engine/request_key.h"
 #include "engine/sequence.h"
 #include "runtime/link/link_messages.h"
@@ -19,12 +20,13 @@ struct DecodeTimings {
   absl::Duration decode;    // from there to the last token
 };
 
-// What one step adds to one sequence.
+// What one step adds to one sequence. Spans are valid during the call.
 struct StepTokens {
   RequestKey key;
   RequestEpoch epoch{};
   int64_t first_index = 0;  // of tokens[0] in the answer
-  std::vector<int32_t> tokens;
+  absl::Span<const int32_t> tokens;
+  absl::Span<const PlaceLogProbabilities> log_probabilities;  // one for each token, or none
   FinishCause finish = FinishCause::kNone;
   DecodeTimings timings;  // set with the last token
 };

@@ -4,6 +4,17 @@ namespace cleave {
 namespace {
 
 const prometheus::Histogram::BucketBoundaries kBatchBuckets{1, 2, 4, 8, 16, 32, 64, 128, 256};
+const prometheus::Histogram::BucketBoundaries kDraftBuckets{0, 1, 2, 3, 4, 5, 6, 7, 8};
+
+std::array<prometheus::Counter*, kDraftsMax> AddByPlace(prometheus::Registry& registry,
+                                                        const std::string& name,
+                                                        const std::string& help) {
+  std::array<prometheus::Counter*, kDraftsMax> counters{};
+  for (size_t place = 0; place < kDraftsMax; ++place) {
+    counters[place] = &AddCounter(registry, name, help, {{"position", std::to_string(place + 1)}});
+  }
+  return counters;
+}
 
 }  // namespace
 
@@ -25,6 +36,12 @@ DecodeMetrics::DecodeMetrics(prometheus::Registry& registry)
                               kBatchBuckets)),
       handover_seconds(AddHistogram(registry, "cleave_handover_seconds",
                                     "From the KV being complete until the sequence was in a step.",
-                                    StepBuckets())) {}
+                                    StepBuckets())),
+      mtp_drafted(AddByPlace(registry, "cleave_mtp_drafted_tokens_total",
+                             "Drafts that the target has judged, by place in their round.")),
+      mtp_accepted(AddByPlace(registry, "cleave_mtp_accepted_tokens_total",
+                              "Drafts that the target drew itself, by place in their round.")),
+      mtp_draft_length(AddHistogram(registry, "cleave_mtp_draft_length",
+                                    "Drafts to a sequence, the mean of a step.", kDraftBuckets)) {}
 
 }  // namespace cleave

@@ -1,6 +1,9 @@
 // The series of a decode worker.
 #pragma once
 
+#include <array>
+
+#include "engine/draft_planner.h"
 #include "engine/engine_load.h"
 #include "engine/kvlink_metrics.h"
 #include "runtime/metrics/metrics.h"
@@ -20,6 +23,9 @@ struct DecodeMetrics {
   prometheus::Histogram& step_seconds;
   prometheus::Histogram& batch_size;
   prometheus::Histogram& handover_seconds;
+  // By place in a round of drafts: those that the target has judged, and those that it drew itself.
+  std::array<prometheus::Counter*, kDraftsMax> mtp_drafted, mtp_accepted;
+  prometheus::Histogram& mtp_draft_length;
 };
 
 }  // namespace cleave

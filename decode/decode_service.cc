@@ -38,6 +38,9 @@ class StreamReplies final : public DecodeReplies {
       tokens.set_epoch(static_cast<uint32_t>(step.epoch));
       tokens.set_first_index(static_cast<uint32_t>(step.first_index));
       tokens.mutable_ids()->Add(step.tokens.begin(), step.tokens.end());
+      for (const PlaceLogProbabilities& place : step.log_probabilities) {
+        *tokens.add_log_probabilities() = ToProto(place);
+      }
       tokens.set_finish(FinishToProto(step.finish));
       if (step.finish == FinishCause::kNone) continue;
       tokens.mutable_timings()->set_handover_seconds(absl::ToDoubleSeconds(step.timings.handover));

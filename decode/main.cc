@@ -25,12 +25,14 @@ constexpr int kControlMessageBytesMax = 4 << 20;
 struct Options {
   ModelHostOptions model;
   DecodeEngineOptions engine;
+  DraftOptions drafts;
   WorkerFlags worker{.listen = "127.0.0.1:7412", .metrics = "127.0.0.1:9412", .name = "decode"};
 };
 
 void AddFlags(CLI::App& app, Options& options) {
   AddModelFlags(app, options.model);
   AddWorkerFlags(app, options.worker);
+  AddDraftFlags(app, options.model, options.drafts);
   app.add_option("--sequences", options.engine.sequences_max, "Sequences at once")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str()
@@ -58,8 +60,10 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
                    MetricsServer::Start(options.worker.metrics, registry));
 
   ModelHostOptions model = options.model;
-  model.step_rows_max = model.step_outputs_max = model.step_sequences_max =
-      options.engine.sequences_max;
+  model.step_sequences_max = options.engine.sequences_max;
+  model.step_rows_max = model.step_outputs_max =
+      DecodeRowsMax(options.engine.sequences_max, options.drafts.drafts_max);
+  if (model.drafter_folder.empty()) model.drafter_folder = DrafterBeside(model.folder);
   const absl::Time load_begin = clock.Now();
   ASSIGN_OR_RETURN(const std::unique_ptr<ModelHost> host, ModelHost::Load(model));
   metrics.model_load_seconds.Set(absl::ToDoubleSeconds(clock.Now() - load_begin));
@@ -72,7 +76,9 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
                    .incarnation = Incarnation{identity.incarnation()},
                    .shape = host->layout().shape()},
                   clock, metrics.kvlink);
-  DecodeEngine engine(*host, link, clock, metrics, options.engine);
+  ASSIGN_OR_RETURN(const std::unique_ptr<DecodeStep> step,
+                   DecodeStep::Create(*host, clock, options.drafts));
+  DecodeEngine engine(*host, *step, link, clock, metrics, options.engine);
   link.Attach(engine);
   DecodeService service(engine, *host, clock);
   std::atomic<bool> draining{false};

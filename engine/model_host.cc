@@ -25,6 +25,7 @@ absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(const ModelHostOption
   RETURN_IF_ERROR(host->LoadModel(options));
   RETURN_IF_ERROR(host->SizePools(options));
   RETURN_IF_ERROR(host->CreateStepMemory(options));
+  RETURN_IF_ERROR(host->LoadDrafter(options));
   return host;
 }
 
@@ -95,11 +96,22 @@ absl::Status ModelHost::CreateStepMemory(const ModelHostOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Span<const float> ModelHost::FetchLogits(int64_t row) {
-  const TensorView view = transformer_->logits().Rows(row, 1);
-  kernels_->stream().CopyToHost(logits_.data(), view.data, view.row_bytes());
+absl::Status ModelHost::LoadDrafter(const ModelHostOptions& options) {
+  if (options.drafter_folder.empty()) return absl::OkStatus();
+  const int64_t rows = limits_.sequences;
+  ASSIGN_OR_RETURN(drafter_,
+                   MtpDrafter::Load(options.drafter_folder, config_, weights_, *kernels_,
+                                    {.activations = options.activations, .rows_max = rows}));
+  ASSIGN_OR_RETURN(draft_plan_,
+                   kernels_->CreatePlan(
+                       {.rows = rows, .outputs = 0, .sequences = rows, .pages = limits_.pages}));
+  return absl::OkStatus();
+}
+
+absl::Span<float> ModelHost::FetchRow(TensorView row) {
+  kernels_->stream().CopyToHost(logits_.data(), row.data, row.row_bytes());
   kernels_->stream().WaitForAll();
-  return logits_;
+  return absl::MakeSpan(logits_);
 }
 
 std::string ModelHost::FetchFinalHidden(int64_t row) {
@@ -120,13 +132,15 @@ std::string ModelHost::MemoryTable() const {
   const auto pool = [&](KvKind kind) {
     return kv_memory_->pages(kind) * layout().kind(kind).page_bytes;
   };
+  const int64_t drafter_bytes =
+      drafter_ ? drafter_->device_bytes() + drafter_->activation_bytes() : 0;
   return absl::StrFormat(
-      "kernels %s on %d threads, weights %s, activations %s, KV sliding %d pages %s, KV full %d "
-      "pages %s, page %d tokens",
+      "kernels %s on %d threads, weights %s, activations %s, drafter %s, KV sliding %d pages %s, "
+      "KV full %d pages %s, page %d tokens",
       kernels_->fingerprint(), kernels_->threads(), MebiBytes(weights_.device_bytes),
-      MebiBytes(transformer_->activation_bytes()), kv_memory_->pages(KvKind::kSliding),
-      MebiBytes(pool(KvKind::kSliding)), kv_memory_->pages(KvKind::kFull),
-      MebiBytes(pool(KvKind::kFull)), layout().page_tokens());
+      MebiBytes(transformer_->activation_bytes()), drafter_ ? MebiBytes(drafter_bytes) : "none",
+      kv_memory_->pages(KvKind::kSliding), MebiBytes(pool(KvKind::kSliding)),
+      kv_memory_->pages(KvKind::kFull), MebiBytes(pool(KvKind::kFull)), layout().page_tokens());
 }
 
 }  // namespace cleave

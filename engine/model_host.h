@@ -10,6 +10,7 @@
 #include "model/kv_memory.h"
 #include "model/media_embedder.h"
 #include "model/model_config.h"
+#include "model/mtp_drafter.h"
 #include "model/transformer.h"
 #include "model/weights.h"
 #include "runtime/kv/block_table.h"
@@ -18,7 +19,8 @@
 namespace cleave {
 
 struct ModelHostOptions {
-  std::string folder;  // a Hugging Face checkpoint
+  std::string folder;          // a Hugging Face checkpoint
+  std::string drafter_folder;  // its drafter's; empty: none
   KernelOptions kernels;
   DType activations = DType::kFloat32;  // kFloat32 or kBFloat16
   KvLayoutOptions kv;
@@ -49,14 +51,25 @@ class ModelHost {
     return kv_memory_->LayerView(layer, config_, weights_.layers[static_cast<size_t>(layer)]);
   }
   BatchPlan& plan() { return *plan_; }
+  // Null when there is none. Its steps have a plan of their own.
+  MtpDrafter* drafter() { return drafter_.get(); }
+  BatchPlan& draft_plan() { return *draft_plan_; }
   const BatchLimits& limits() const { return limits_; }
   KvPools pools() { return {*full_pages_, *sliding_pages_, layout().page_tokens()}; }
 
-  // The logits of output row `row` of the last step. Waits for the device; valid until the next
-  // call.
-  absl::Span<const float> FetchLogits(int64_t row);
+  // The logits of output row `row` of the last step, a copy that may be changed. Waits for the
+  // device; valid until the next call.
+  absl::Span<float> FetchLogits(int64_t row) {
+    return FetchRow(transformer_->logits().Rows(row, 1));
+  }
+  // The same of the drafter's last step.
+  absl::Span<float> FetchDraftLogits(int64_t row) {
+    return FetchRow(drafter_->logits().Rows(row, 1));
+  }
   // The final hidden state of that row as stored bytes, activation dtype.
   std::string FetchFinalHidden(int64_t row);
+  int64_t weight_bytes() const { return weights_.device_bytes; }
+  DType activations() const { return activations_; }
   int64_t final_hidden_bytes() const {
     return config_.hidden_size * static_cast<int64_t>(DTypeBytes(activations_));
   }
@@ -75,6 +88,8 @@ class ModelHost {
   absl::Status LoadModel(const ModelHostOptions& options);
   absl::Status SizePools(const ModelHostOptions& options);
   absl::Status CreateStepMemory(const ModelHostOptions& options);
+  absl::Status LoadDrafter(const ModelHostOptions& options);
+  absl::Span<float> FetchRow(TensorView row);
 
   std::unique_ptr<Device> device_;
   std::unique_ptr<Kernels> kernels_;
@@ -90,6 +105,8 @@ class ModelHost {
   BatchLimits limits_;
   std::unique_ptr<BatchPlan> plan_;
   std::unique_ptr<Transformer> transformer_;
+  std::unique_ptr<MtpDrafter> drafter_;
+  std::unique_ptr<BatchPlan> draft_plan_;
   std::unique_ptr<MediaEmbedder> embedder_;
   std::unique_ptr<Sampler> sampler_;
   std::vector<float> logits_;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "engine/log_probabilities.h"
 #include "runtime/base/error.h"
 #include "runtime/base/status.h"
 
@@ -20,10 +21,10 @@ absl::Status CheckIds(const std::vector<int32_t>& ids, absl::string_view field,
   return absl::OkStatus();
 }
 
-absl::Status CheckMedia(const std::vector<MediaSpan>& media, int64_t prompt_tokens) {
+absl::Status CheckMedia(const std::vector<SoftSpan>& media, int64_t prompt_tokens) {
   int64_t free_from = 0;
   for (size_t i = 0; i < media.size(); ++i) {
-    const MediaSpan& span = media[i];
+    const SoftSpan& span = media[i];
     if (span.tokens >= 1 && span.first_position >= free_from && span.end() <= prompt_tokens) {
       free_from = span.end();
       continue;
@@ -39,6 +40,33 @@ absl::Status CheckRange(absl::string_view field, double value, double min, doubl
   if (value >= min && value <= max) return absl::OkStatus();  // NaN fails
   return InvalidField(Reason::kFieldInvalid, field, absl::StrCat(min, " to ", max),
                       absl::StrCat(value));
+}
+
+absl::Status CheckId(int32_t id, absl::string_view field, const ModelConfig& config) {
+  return CheckIds({id}, field, config);
+}
+
+absl::Status CheckRules(const SequenceRequest& request, const ModelConfig& config) {
+  const LogitRuleParameters& rules = request.rules;
+  for (size_t i = 0; i < rules.logit_bias.size(); ++i) {
+    const auto [id, bias] = rules.logit_bias[i];
+    RETURN_IF_ERROR(CheckId(id, absl::StrCat("rules.logit_bias[", i, "].id"), config));
+    RETURN_IF_ERROR(CheckRange(absl::StrCat("rules.logit_bias[", i, "].bias"), bias, -100, 100));
+  }
+  if (!(rules.repetition_penalty > 0 && rules.repetition_penalty <= 10)) {
+    return InvalidField(Reason::kFieldInvalid, "rules.repetition_penalty", "above 0, at most 10",
+                        absl::StrCat(rules.repetition_penalty));
+  }
+  RETURN_IF_ERROR(CheckRange("rules.presence_penalty", rules.presence_penalty, -2, 2));
+  RETURN_IF_ERROR(CheckRange("rules.frequency_penalty", rules.frequency_penalty, -2, 2));
+  RETURN_IF_ERROR(CheckRange("rules.output_tokens_min",
+                             static_cast<double>(rules.output_tokens_min), 0,
+                             static_cast<double>(request.output_tokens_max)));
+  if (rules.thought_tokens_max >= 0) {
+    RETURN_IF_ERROR(CheckId(rules.thought_begin_id, "rules.thought_begin_id", config));
+    RETURN_IF_ERROR(CheckId(rules.thought_end_id, "rules.thought_end_id", config));
+  }
+  return CheckRange("log_probabilities", request.log_probabilities, -1, kTopLogProbabilitiesMax);
 }
 
 }  // namespace
@@ -68,7 +96,7 @@ absl::Status SequenceRequest::Validate(const ModelConfig& config,
     return InvalidField(Reason::kFieldInvalid, "sampling.top_p", "above 0, at most 1",
                         absl::StrCat(sampling.top_p));
   }
-  return absl::OkStatus();
+  return CheckRules(*this, config);
 }
 
 FinishCause CheckFinish(const SequenceRequest& request, int32_t token, int64_t output_tokens,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,14 +13,14 @@
 
 namespace cleave {
 
-enum class MediaKind : uint8_t { kImage, kAudio, kVideoFrame };
+enum class SoftKind : uint8_t { kImage, kAudio, kVideoFrame };
 
 // Whether its positions see each other, so that they must be computed together.
-inline bool IsPicture(MediaKind kind) { return kind != MediaKind::kAudio; }
+inline bool IsPicture(SoftKind kind) { return kind != SoftKind::kAudio; }
 
 // Soft tokens of one picture, sound or frame of a video in a prompt.
-struct MediaSpan {
-  MediaKind kind = MediaKind::kImage;
+struct SoftSpan {
+  SoftKind kind = SoftKind::kImage;
   int64_t first_position = 0;
   int64_t tokens = 0;
   ContentHash content_hash{};  // of the file
@@ -37,14 +38,29 @@ struct SamplingParameters {
   uint64_t seed = 0;
 };
 
+// What a request changes about logits; see LogitRules. These defaults change nothing.
+struct LogitRuleParameters {
+  std::vector<std::pair<int32_t, float>> logit_bias;  // token, what is added; tokens differ
+  float repetition_penalty = 1;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  int64_t output_tokens_min = 0;
+  int64_t thought_tokens_max = -1;  // of all thoughts, marks not counted; -1: no limit
+  int32_t thought_begin_id = -1;    // the marks of a thought
+  int32_t thought_end_id = -1;
+  bool starts_in_thought = false;  // the prompt ends inside one
+};
+
 // What an engine is asked to generate. Equal requests give equal tokens on any worker.
 struct SequenceRequest {
   std::string request_id;  // for logs
   std::vector<int32_t> prompt_ids;
-  std::vector<MediaSpan> media;  // ascending, disjoint, inside the prompt
+  std::vector<SoftSpan> media;  // ascending, disjoint, inside the prompt
   // Tokens that an earlier worker generated. They are computed like a prompt and count as output.
   std::vector<int32_t> emitted_ids;
   SamplingParameters sampling;
+  LogitRuleParameters rules;
+  int log_probabilities = -1;  // how many of the likeliest are told beside the chosen; -1: none
   std::vector<int32_t> stop_ids;
   int64_t output_tokens_max = 0;
   absl::Time deadline = absl::InfiniteFuture();

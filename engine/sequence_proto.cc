@@ -9,25 +9,40 @@
 namespace cleave {
 namespace {
 
-absl::StatusOr<MediaSpan> SpanFromProto(const cluster::v1::MediaSpan& proto) {
-  MediaSpan span{.kind = MediaKind::kImage,
-                 .first_position = proto.first_position(),
-                 .tokens = proto.tokens(),
-                 .image_token_budget = static_cast<int>(proto.image_token_budget())};
+absl::StatusOr<SoftSpan> SpanFromProto(const cluster::v1::MediaSpan& proto) {
+  SoftSpan span{.kind = SoftKind::kImage,
+                .first_position = proto.first_position(),
+                .tokens = proto.tokens(),
+                .image_token_budget = static_cast<int>(proto.image_token_budget())};
   ASSIGN_OR_RETURN(span.content_hash, ContentHashFromProto(proto.content_hash()));
   switch (proto.kind()) {
     case cluster::v1::MEDIA_KIND_IMAGE:
       return span;
     case cluster::v1::MEDIA_KIND_AUDIO:
-      span.kind = MediaKind::kAudio;
+      span.kind = SoftKind::kAudio;
       return span;
     case cluster::v1::MEDIA_KIND_VIDEO_FRAME:
-      span.kind = MediaKind::kVideoFrame;
+      span.kind = SoftKind::kVideoFrame;
       return span;
     default:
       return InvalidField(Reason::kFieldInvalid, "kind", "image, audio or video frame",
                           absl::StrCat(static_cast<int>(proto.kind())));
   }
+}
+
+LogitRuleParameters RulesFromProto(const cluster::v1::LogitRules& proto) {
+  LogitRuleParameters rules{.repetition_penalty = proto.repetition_penalty(),
+                            .presence_penalty = proto.presence_penalty(),
+                            .frequency_penalty = proto.frequency_penalty(),
+                            .output_tokens_min = proto.output_tokens_min(),
+                            .thought_begin_id = proto.thought_begin_id(),
+                            .thought_end_id = proto.thought_end_id(),
+                            .starts_in_thought = proto.starts_in_thought()};
+  for (const cluster::v1::LogitBias& bias : proto.bias()) {
+    rules.logit_bias.emplace_back(bias.id(), bias.bias());
+  }
+  if (proto.has_thought_tokens_max()) rules.thought_tokens_max = proto.thought_tokens_max();
+  return rules;
 }
 
 }  // namespace
@@ -57,13 +72,28 @@ absl::StatusOr<SequenceRequest> SequenceFromProto(const cluster::v1::SequenceSpe
       .stop_ids = {spec.stop_ids().begin(), spec.stop_ids().end()},
       .output_tokens_max = spec.output_tokens_max(),
       .deadline = now + absl::Milliseconds(spec.time_left_milliseconds())};
+  if (spec.has_rules()) request.rules = RulesFromProto(spec.rules());
+  if (spec.has_log_probabilities()) {
+    request.log_probabilities =
+        static_cast<int>(std::min<uint32_t>(spec.log_probabilities(), 1 << 30));
+  }
   for (int i = 0; i < spec.media_size(); ++i) {
-    absl::StatusOr<MediaSpan> span = SpanFromProto(spec.media(i));
+    absl::StatusOr<SoftSpan> span = SpanFromProto(spec.media(i));
     if (!span.ok()) return PrefixField(span.status(), absl::StrCat("media[", i, "]"));
     request.media.push_back(*std::move(span));
   }
   RETURN_IF_ERROR(request.Validate(config, context_tokens_max));
   return request;
+}
+
+cluster::v1::TokenLogProbabilities ToProto(const PlaceLogProbabilities& place) {
+  cluster::v1::TokenLogProbabilities proto;
+  proto.set_chosen(place.chosen);
+  for (const TokenLogProbability& token : place.top) {
+    proto.add_top_ids(token.id);
+    proto.add_top(token.log_probability);
+  }
+  return proto;
 }
 
 cluster::v1::FinishCause FinishToProto(FinishCause cause) {

@@ -5,6 +5,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cleave/cluster/v1/sequence.pb.h"
+#include "engine/log_probabilities.h"
 #include "engine/sequence.h"
 
 namespace cleave {
@@ -18,6 +19,7 @@ absl::StatusOr<SequenceRequest> SequenceFromProto(const cluster::v1::SequenceSpe
 // INVALID_ARGUMENT unless it has 16 bytes.
 absl::StatusOr<ContentHash> ContentHashFromProto(absl::string_view bytes);
 
+cluster::v1::TokenLogProbabilities ToProto(const PlaceLogProbabilities& place);
 cluster::v1::FinishCause FinishToProto(FinishCause cause);
 
 }  // namespace cleave

@@ -24,9 +24,13 @@ class StepBatch {
   int64_t Add(absl::Span<const int32_t> ids, int64_t first_position, const BlockTable& table,
               int64_t outputs);
 
+  // Adds the row of a draft: the newest token of a sequence of which `verified` positions are in
+  // the pages, all of which it sees. It has no slot of its own there.
+  void AddDraft(int32_t id, int64_t verified, const BlockTable& table);
+
   // Marks rows just added, starting at `first_row`, as a picture's: they see each other on sliding
   // layers.
-  void MarkPicture(int64_t first_row, const MediaSpan& span);
+  void MarkPicture(int64_t first_row, const SoftSpan& span);
   // Replaces rows by soft embeddings, which must outlive the step.
   void AddSoftRows(int64_t first_row, TensorView embeddings);
 
@@ -38,9 +42,11 @@ class StepBatch {
   absl::Span<const Transformer::SoftRows> soft_rows() const { return soft_rows_; }
 
  private:
+  void AddSequence(int64_t row_count, int64_t first_position, const BlockTable& table);
+
   ModelTokens tokens_;
   std::vector<int32_t> token_ids_;
-  std::vector<int64_t> sliding_visible_end_;
+  std::vector<int64_t> sliding_visible_end_, full_visible_end_;
   std::vector<int32_t> output_rows_;
   std::vector<BatchSequence> sequences_;
   std::vector<Transformer::SoftRows> soft_rows_;

@@ -1,5 +1,6 @@
 #include "engine/worker_flags.h"
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -53,12 +54,7 @@ void AddKvFormFlag(CLI::App& app, KvForm& form) {
       ->envname("CLEAVE_KV_FORM");
 }
 
-void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
-  app.add_option("--model", options.folder,
-                 "Folder of the Hugging Face checkpoint (config.json, model.safetensors, ...)")
-      ->required()
-      ->envname("CLEAVE_MODEL");
-  AddKernelFlags(app, options.kernels);
+void AddArithmeticFlags(CLI::App& app, ModelHostOptions& options) {
   AddDTypeFlag(app, "--activations", options.activations,
                "Arithmetic between two operations; equal on all workers")
       ->envname("CLEAVE_ACTIVATIONS");
@@ -69,6 +65,15 @@ void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
       ->check(CLI::IsMember(std::vector<int>{8, 16, 32, 64}))
       ->capture_default_str()
       ->envname("CLEAVE_PAGE_TOKENS");
+}
+
+void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
+  app.add_option("--model", options.folder,
+                 "Folder of the Hugging Face checkpoint (config.json, model.safetensors, ...)")
+      ->required()
+      ->envname("CLEAVE_MODEL");
+  AddKernelFlags(app, options.kernels);
+  AddArithmeticFlags(app, options);
   AddKvFormFlag(app, options.kv.form);
   app.add_option_function<int64_t>(
          "--kv-memory-mib", [&options](int64_t mib) { options.kv_bytes_max = mib << 20; },
@@ -84,6 +89,26 @@ void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
   app.add_flag("--poison-free-pages", options.poison_free_pages,
                "Fill freed KV pages with NaN, so that a wrong read shows (for tests)")
       ->envname("CLEAVE_POISON_FREE_PAGES");
+}
+
+void AddDraftFlags(CLI::App& app, ModelHostOptions& model, DraftOptions& drafts) {
+  app.add_option("--drafter", model.drafter_folder,
+                 "Folder of the MTP drafter; by default MODEL/assistant, when it is there")
+      ->check(CLI::ExistingDirectory)
+      ->envname("CLEAVE_DRAFTER");
+  app.add_option("--drafts", drafts.drafts_max,
+                 "Tokens drafted for a sequence in a step, at most; 0: no drafts")
+      ->check(CLI::Range(0, kDraftsMax))
+      ->capture_default_str()
+      ->envname("CLEAVE_DRAFTS");
+  app.add_flag("!--fixed-drafts", drafts.adaptive,
+               "Always draft so many, also where fewer would be faster (for measurements)")
+      ->envname("CLEAVE_FIXED_DRAFTS");
+}
+
+std::string DrafterBeside(const std::string& model_folder) {
+  const std::filesystem::path folder = std::filesystem::path(model_folder) / "assistant";
+  return std::filesystem::exists(folder / "config.json") ? folder.string() : "";
 }
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {

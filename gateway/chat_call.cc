@@ -60,6 +60,16 @@ void Increment(const std::map<Reason, prometheus::Counter*>& counters, Reason re
   if (found != counters.end()) found->second->Increment();
 }
 
+bool AreKnown(const AnswerTokens& tokens, const Vocabulary& vocabulary) {
+  const auto known = [&](TokenId id) { return vocabulary.Contains(id); };
+  return std::all_of(tokens.ids.begin(), tokens.ids.end(), known) &&
+         std::all_of(tokens.log_probabilities.begin(), tokens.log_probabilities.end(),
+                     [&](const LogProbabilitySet& set) {
+                       return std::all_of(set.top.begin(), set.top.end(),
+                                          [&](const auto& pair) { return known(pair.first); });
+                     });
+}
+
 int64_t MediaBytes(const Prompt& prompt) {
   int64_t bytes = 0;
   for (const MediaItem& item : prompt.media) bytes += static_cast<int64_t>(item.bytes->size());
@@ -159,6 +169,34 @@ absl::StatusOr<absl::Time> ChatCall::Deadline() const {
   return deadline;
 }
 
+absl::StatusOr<SequenceOrder> ChatCall::MakeOrder(const ChatRequest& request, Prompt prompt,
+                                                  int output_tokens_max) const {
+  const Tokenizer& tokenizer = *backend_.model->tokenizer;
+  SequenceOrder order{.prompt_ids = std::move(prompt.ids),
+                      .media = std::move(prompt.media),
+                      .emitted_ids = {},
+                      .sampling = request.sampling,
+                      .rules = request.rules,
+                      .log_probabilities = request.log_probabilities,
+                      .stop_ids = request.stop_ids,
+                      .output_tokens_max = output_tokens_max,
+                      .request_id = info_.request_id};
+  if (!request.ignore_stop_tokens) {
+    const std::vector<TokenId>& own = backend_.model->defaults.stop_ids;
+    order.stop_ids.insert(order.stop_ids.end(), own.begin(), own.end());
+  }
+  if (order.rules.thought_tokens_max) {
+    order.rules.thought_begin_id = tokenizer.vocabulary().special().channel_begin;
+    order.rules.thought_end_id = tokenizer.vocabulary().special().channel_end;
+    order.rules.starts_in_thought = prompt.ends_in_thought;
+    if (!prompt.ends_in_thought) {  // the channel's name is no thought
+      ASSIGN_OR_RETURN(const std::vector<TokenId> name, tokenizer.Encode("thought\n", false));
+      *order.rules.thought_tokens_max += static_cast<uint32_t>(name.size());
+    }
+  }
+  return order;
+}
+
 absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route route,
                               int output_tokens_max) {
   ASSIGN_OR_RETURN(const absl::Time deadline, Deadline());
@@ -169,18 +207,12 @@ absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route r
   assembler_ = std::make_unique<ReplyAssembler>(backend_.model->tokenizer->vocabulary(),
                                                 request.stop, prompt.ends_in_thought);
   number_ = backend_.pool->NextNumber();
+  ASSIGN_OR_RETURN(SequenceOrder order, MakeOrder(request, std::move(prompt), output_tokens_max));
   GenerationOptions options{.number = number_,
-                            .order = {.prompt_ids = std::move(prompt.ids),
-                                      .media = std::move(prompt.media),
-                                      .emitted_ids = {},
-                                      .sampling = request.sampling,
-                                      .stop_ids = {},
-                                      .output_tokens_max = output_tokens_max,
-                                      .request_id = info_.request_id},
+                            .order = std::move(order),
                             .route = std::move(route),
                             .accepted = accepted_,
                             .deadline = deadline};
-  if (!request.ignore_stop_tokens) options.order.stop_ids = backend_.model->defaults.stop_ids;
   const auto generation =
       std::make_shared<Generation>(std::move(options), shared_from_this(), *backend_.clock);
   accepted_by_admission_ = true;
@@ -228,7 +260,7 @@ void ChatCall::Cancel() {
 
 // ---- From the generation.
 
-TokenVerdict ChatCall::OnTokens(absl::Span<const TokenId> ids, FinishCause cause) {
+TokenVerdict ChatCall::OnTokens(const AnswerTokens& tokens, FinishCause cause) {
   const absl::Time now = backend_.clock->Now();
   if (!last_step_) {
     slot_.LeaveQueue();
@@ -238,18 +270,21 @@ TokenVerdict ChatCall::OnTokens(absl::Span<const TokenId> ids, FinishCause cause
     backend_.metrics->request_itl_seconds.Observe(absl::ToDoubleSeconds(now - *last_step_));
   }
   last_step_ = now;
-  backend_.metrics->output_tokens_total.Increment(static_cast<double>(ids.size()));
-  usage_.set_output_tokens(usage_.output_tokens() + static_cast<uint32_t>(ids.size()));
+  const auto count = static_cast<int>(tokens.ids.size());
+  backend_.metrics->output_tokens_total.Increment(count);
+  usage_.set_output_tokens(usage_.output_tokens() + static_cast<uint32_t>(count));
 
-  const auto tokens = static_cast<int>(ids.size());
-  if (cause == FinishCause::kStopId) ids.remove_suffix(1);  // the stop id is not shown
+  absl::Span<const TokenId> shown = tokens.ids;
+  if (cause == FinishCause::kStopId) shown.remove_suffix(1);  // the stop id is not shown
   ReplyDelta delta;
-  if (!assembler_->Push(ids, delta).ok()) {
+  if (!assembler_->Push(shown, delta).ok() ||
+      !AreKnown(tokens, backend_.model->tokenizer->vocabulary())) {
     return {.enough = false, .error = InvariantError("a worker sent an id outside the vocabulary")};
   }
   if (cause != FinishCause::kNone) assembler_->Finish(delta);
   usage_.set_thought_tokens(usage_.thought_tokens() + static_cast<uint32_t>(delta.thought_tokens));
-  const absl::Status sent = SendDelta(std::move(delta), tokens);
+  absl::Status sent = SendLogProbabilities(tokens);
+  if (sent.ok()) sent = SendDelta(std::move(delta), count);
   return {.enough = assembler_->stopped_by().has_value(), .error = sent};
 }
 
@@ -276,6 +311,25 @@ absl::Status ChatCall::SendStarted(uint64_t seed) {
   started.set_model(backend_.model->name);
   *started.mutable_usage() = usage_;
   started.set_seed(seed);
+  return sink_.OnEvent(std::move(event));
+}
+
+absl::Status ChatCall::SendLogProbabilities(const AnswerTokens& tokens) {
+  if (tokens.log_probabilities.empty()) return absl::OkStatus();
+  const Vocabulary& vocabulary = backend_.model->tokenizer->vocabulary();
+  const auto fill = [&](TokenId id, float value, v1::TokenLogProbability& out) {
+    out.set_token_id(static_cast<uint32_t>(id));
+    const absl::string_view bytes = vocabulary.bytes(id);
+    out.set_token(bytes.data(), bytes.size());
+    out.set_log_probability(value);
+  };
+  v1::GenerateEvent event;
+  event.set_candidate(0);
+  for (size_t i = 0; i < tokens.ids.size(); ++i) {
+    v1::TokenLogProbabilities& out = *event.mutable_log_probabilities()->add_tokens();
+    fill(tokens.ids[i], tokens.log_probabilities[i].chosen, *out.mutable_chosen());
+    for (const auto& [id, value] : tokens.log_probabilities[i].top) fill(id, value, *out.add_top());
+  }
   return sink_.OnEvent(std::move(event));
 }
 

@@ -77,15 +77,18 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   void Run(const grpc::ByteBuffer& bytes);
   absl::Status Prepare(const grpc::ByteBuffer& bytes);
   absl::Status CountAndQueue(const ChatRequest& request, Prompt prompt);
+  absl::StatusOr<SequenceOrder> MakeOrder(const ChatRequest& request, Prompt prompt,
+                                          int output_tokens_max) const;
   absl::Status Launch(const ChatRequest& request, Prompt prompt, Route route,
                       int output_tokens_max);
   absl::StatusOr<absl::Time> Deadline() const;
   bool IsCancelled();
 
-  TokenVerdict OnTokens(absl::Span<const TokenId> ids, FinishCause cause) override;
+  TokenVerdict OnTokens(const AnswerTokens& tokens, FinishCause cause) override;
   void OnEnd(const GenerationResult& result) override;
 
   absl::Status SendStarted(uint64_t seed);
+  absl::Status SendLogProbabilities(const AnswerTokens& tokens);
   absl::Status SendDelta(ReplyDelta delta, int tokens);
   absl::Status SendToolCall(ParsedToolCall call, int index);
   v1::FinishReason ReasonFor(FinishCause cause) const;

@@ -1,44 +1,19 @@
 #include "gateway/chat_request.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/field_reader.h"
 #include "gateway/message_reader.h"
+#include "gateway/sampling_reader.h"
 #include "gateway/tool_reader.h"
 #include "runtime/base/error.h"
-#include "runtime/base/random.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
 namespace {
-
-// ---- Sampling.
-
-// A number that the reader may rely on: NaN and infinities are refused with the range.
-absl::Status InRange(absl::string_view field, float value, float min, float max,
-                     absl::string_view limit) {
-  if (std::isfinite(value) && value >= min && value <= max) return absl::OkStatus();
-  return Invalid(field, limit, absl::StrCat(value));
-}
-
-absl::StatusOr<SamplingChoice> ReadSampling(const v1::Sampling& sampling,
-                                            const ModelDefaults& defaults) {
-  SamplingChoice choice;
-  choice.temperature = sampling.has_temperature() ? sampling.temperature() : defaults.temperature;
-  choice.top_k = sampling.has_top_k() ? sampling.top_k() : defaults.top_k;
-  choice.top_p = sampling.has_top_p() ? sampling.top_p() : defaults.top_p;
-  choice.min_p = sampling.min_p();
-  choice.seed = sampling.has_seed() ? sampling.seed() : RandomSeed();
-  RETURN_IF_ERROR(InRange("sampling.temperature", choice.temperature, 0, 2, "0 to 2"));
-  RETURN_IF_ERROR(InRange("sampling.top_p", choice.top_p, std::numeric_limits<float>::min(), 1,
-                          "above 0, at most 1"));
-  RETURN_IF_ERROR(InRange("sampling.min_p", choice.min_p, 0, 1, "0 to 1"));
-  return choice;
-}
 
 // ---- Messages.
 
@@ -76,6 +51,22 @@ absl::Status ReadStop(const v1::GenerateRequest& request, const RequestLimits& l
   return absl::OkStatus();
 }
 
+absl::Status ReadStopIds(const v1::GenerateRequest& request, const ServedModel& model,
+                         std::vector<TokenId>& ids) {
+  RETURN_IF_ERROR(AtMost("stop_token_ids", request.stop_token_ids_size(),
+                         model.limits.stop_strings_max, " ids"));
+  const auto size = static_cast<uint32_t>(model.defaults.vocabulary_size);
+  for (int i = 0; i < request.stop_token_ids_size(); ++i) {
+    const uint32_t id = request.stop_token_ids(i);
+    if (id >= size) {
+      return Invalid(absl::StrCat("stop_token_ids[", i, "]"), absl::StrCat("0 to ", size - 1),
+                     absl::StrCat(id));
+    }
+    ids.push_back(static_cast<TokenId>(id));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckChoices(const v1::GenerateRequest& request) {
   if (!v1::ThinkingMode_IsValid(request.thinking())) {
     return Invalid("thinking", "OFF or ON", absl::StrCat(static_cast<int>(request.thinking())));
@@ -104,6 +95,12 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
   read.validate_only = request.validate_only();
   read.ignore_stop_tokens = request.ignore_stop_tokens();
   ASSIGN_OR_RETURN(read.sampling, ReadSampling(request.sampling(), model.defaults));
+  ASSIGN_OR_RETURN(read.rules, ReadRules(request, model));
+  if (request.has_log_probabilities()) {
+    RETURN_IF_ERROR(AtMost("log_probabilities", request.log_probabilities(),
+                           model.limits.log_probabilities_max, ""));
+    read.log_probabilities = request.log_probabilities();
+  }
   if (request.has_max_output_tokens()) {
     const uint32_t tokens = request.max_output_tokens();
     if (tokens == 0) return Invalid("max_output_tokens", "at least 1", "0");
@@ -111,6 +108,7 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
         std::min<uint32_t>(tokens, static_cast<uint32_t>(std::numeric_limits<int>::max())));
   }
   RETURN_IF_ERROR(ReadStop(request, model.limits, read.stop));
+  RETURN_IF_ERROR(ReadStopIds(request, model, read.stop_ids));
   FieldReader fields(model.limits);
   ASSIGN_OR_RETURN(std::vector<Tool> tools, ReadTools(request, model.limits, fields));
   if (request.tool_choice() != v1::TOOL_CHOICE_NONE) read.conversation.tools = std::move(tools);

@@ -37,8 +37,11 @@ struct ChatRequest {
   bool preserve_thinking = false;  // show thoughts of earlier tool loops again
   bool include_thoughts = false;   // send the client what the model thinks
   SamplingChoice sampling;
+  RulesChoice rules;
+  std::optional<uint32_t> log_probabilities;  // likeliest tokens told beside each
   std::optional<int> output_tokens_max;
   std::vector<std::string> stop;
+  std::vector<TokenId> stop_ids;  // beside the model's own
   bool validate_only = false;
   bool ignore_stop_tokens = false;
 };

@@ -45,8 +45,12 @@ void DecodeConnection::OnStep(const cluster::v1::StepTokens& step) {
     if (events == nullptr) continue;
     std::optional<DecodePhases> phases;
     if (sequence.has_timings()) phases = FromProto(sequence.timings());
-    events->OnStepTokens(sequence.epoch(), sequence.first_index(),
-                         {sequence.ids().begin(), sequence.ids().end()},
+    AnswerTokens tokens{.ids = {sequence.ids().begin(), sequence.ids().end()},
+                        .log_probabilities = {}};
+    for (const cluster::v1::TokenLogProbabilities& place : sequence.log_probabilities()) {
+      tokens.log_probabilities.push_back(FromProto(place));
+    }
+    events->OnStepTokens(sequence.epoch(), sequence.first_index(), std::move(tokens),
                          FromProto(sequence.finish()), phases);
   }
 }

@@ -101,7 +101,7 @@ void Generation::SendRun() {
 
 // ---- Tokens.
 
-void Generation::OnFirstToken(uint32_t epoch, TokenId id, FinishCause finish,
+void Generation::OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
                               const PrefillPhases& phases) {
   MutexLock lock(mutex_);
   if (!IsCurrent(epoch) || first_token_at_) return;
@@ -112,53 +112,60 @@ void Generation::OnFirstToken(uint32_t epoch, TokenId id, FinishCause finish,
     phase_ = has_steps_ ? GenerationPhase::kDecode : GenerationPhase::kTransfer;
   }
   if (finish != FinishCause::kNone) prefill_holds_ = false;  // nothing is left to transfer
-  AddTokens(0, {&id, 1}, finish);
+  AddTokens(0, std::move(token), finish);
 }
 
-void Generation::OnStepTokens(uint32_t epoch, int64_t first_index, std::vector<TokenId> ids,
+void Generation::OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens,
                               FinishCause finish, const std::optional<DecodePhases>& phases) {
   MutexLock lock(mutex_);
-  if (!IsCurrent(epoch) || ids.empty()) return;
+  if (!IsCurrent(epoch) || tokens.ids.empty()) return;
   has_steps_ = true;
   prefill_holds_ = false;  // a sequence that decodes has all its KV
   if (first_token_at_) phase_ = GenerationPhase::kDecode;
   if (finish != FinishCause::kNone) decode_holds_ = false;
   if (phases) result_.decode_phases = *phases;
-  AddTokens(first_index, ids, finish);
+  AddTokens(first_index, std::move(tokens), finish);
 }
 
-void Generation::AddTokens(int64_t first_index, absl::Span<const TokenId> ids, FinishCause finish) {
-  const int64_t end = first_index + static_cast<int64_t>(ids.size());
+void Generation::AddTokens(int64_t first_index, AnswerTokens tokens, FinishCause finish) {
+  const int64_t end = first_index + static_cast<int64_t>(tokens.ids.size());
   if (first_index < 0 || end > order_.output_tokens_max ||
       (tokens_total_ && end > *tokens_total_)) {
     return End(InvariantError("a worker sent tokens beyond the answer's end"), FinishCause::kNone);
+  }
+  const size_t wanted = order_.log_probabilities ? tokens.ids.size() : 0;
+  if (tokens.log_probabilities.size() != wanted) {
+    return End(InvariantError("a worker sent tokens without their log-probabilities"),
+               FinishCause::kNone);
   }
   if (finish != FinishCause::kNone && !tokens_total_) {
     tokens_total_ = end;
     finish_ = finish;
   }
-  std::vector<TokenId>& kept = early_[first_index];
-  if (ids.size() > kept.size()) kept.assign(ids.begin(), ids.end());
+  AnswerTokens& kept = early_[first_index];
+  if (tokens.ids.size() > kept.ids.size()) kept = std::move(tokens);
   Deliver();
 }
 
 void Generation::Deliver() {
-  const size_t delivered = order_.emitted_ids.size();
+  AnswerTokens fresh;
   std::vector<TokenId>& answer = order_.emitted_ids;
   while (!early_.empty() && early_.begin()->first <= static_cast<int64_t>(answer.size())) {
-    const auto first = early_.begin();
-    const size_t known = answer.size() - static_cast<size_t>(first->first);
-    if (known < first->second.size()) {  // else all of it was told before
-      answer.insert(answer.end(), first->second.begin() + static_cast<std::ptrdiff_t>(known),
-                    first->second.end());
+    const auto& [first, tokens] = *early_.begin();
+    // Less than all of it may have been told before.
+    for (size_t i = answer.size() - static_cast<size_t>(first); i < tokens.ids.size(); ++i) {
+      answer.push_back(tokens.ids[i]);
+      fresh.ids.push_back(tokens.ids[i]);
+      if (!tokens.log_probabilities.empty()) {
+        fresh.log_probabilities.push_back(tokens.log_probabilities[i]);
+      }
     }
-    early_.erase(first);
+    early_.erase(early_.begin());
   }
-  if (answer.size() == delivered) return;
+  if (fresh.ids.empty()) return;
   const bool is_last = tokens_total_ == static_cast<int64_t>(answer.size());
   const FinishCause cause = is_last ? finish_ : FinishCause::kNone;
-  const TokenVerdict verdict =
-      listener_->OnTokens(absl::MakeConstSpan(answer).subspan(delivered), cause);
+  const TokenVerdict verdict = listener_->OnTokens(fresh, cause);
   if (!verdict.error.ok()) return End(verdict.error, FinishCause::kNone);
   if (verdict.enough) return End(absl::OkStatus(), FinishCause::kStopString);
   if (is_last) End(absl::OkStatus(), cause);

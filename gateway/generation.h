@@ -51,8 +51,8 @@ struct TokenVerdict {
 class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
-  // `cause` is set with the last ids.
-  virtual TokenVerdict OnTokens(absl::Span<const TokenId> ids, FinishCause cause) = 0;
+  // `cause` is set with the last ones.
+  virtual TokenVerdict OnTokens(const AnswerTokens& tokens, FinishCause cause) = 0;
   virtual void OnEnd(const GenerationResult& result) = 0;
 };
 
@@ -86,11 +86,11 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   bool ended() const;
 
   void OnTicket(uint32_t epoch, uint64_t ticket) override;
-  void OnStepTokens(uint32_t epoch, int64_t first_index, std::vector<TokenId> ids,
-                    FinishCause finish, const std::optional<DecodePhases>& phases) override;
+  void OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens, FinishCause finish,
+                    const std::optional<DecodePhases>& phases) override;
   void OnDecodeEnded(uint32_t epoch, const absl::Status& status) override;
   void OnDecodeLost() override;
-  void OnFirstToken(uint32_t epoch, TokenId id, FinishCause finish,
+  void OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
                     const PrefillPhases& phases) override;
   void OnPrefillEnded(uint32_t epoch, const absl::Status& status) override;
   void OnPrefillLost() override;
@@ -99,8 +99,8 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   void UploadNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnMediaDone(const absl::Status& status);
   void SendRun() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Keeps ids until those before them are there, then hands over what is in order.
-  void AddTokens(int64_t first_index, absl::Span<const TokenId> ids, FinishCause finish)
+  // Keeps tokens until those before them are there, then hands over what is in order.
+  void AddTokens(int64_t first_index, AnswerTokens tokens, FinishCause finish)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Deliver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const absl::Status& status, FinishCause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -130,7 +130,7 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   bool prefill_holds_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_steps_ ABSL_GUARDED_BY(mutex_) = false;  // so the KV has arrived
   // Tokens that came before those in front of them, by index.
-  std::map<int64_t, std::vector<TokenId>> early_ ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, AnswerTokens> early_ ABSL_GUARDED_BY(mutex_);
   std::optional<int64_t> tokens_total_ ABSL_GUARDED_BY(mutex_);  // once the last one is known
   FinishCause finish_ ABSL_GUARDED_BY(mutex_) = FinishCause::kNone;
   GenerationResult result_ ABSL_GUARDED_BY(mutex_);

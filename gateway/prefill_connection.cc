@@ -37,7 +37,11 @@ void PrefillConnection::OnMessage(const cluster::v1::PrefillToGateway& message) 
     const cluster::v1::FirstToken& token = message.first_token();
     const auto events = Find(RequestNumber{token.request()});
     if (events == nullptr) return;  // ended here; its cancel is on the way
-    events->OnFirstToken(token.epoch(), token.id(), FromProto(token.finish()),
+    AnswerTokens first{.ids = {token.id()}, .log_probabilities = {}};
+    if (token.has_log_probabilities()) {
+      first.log_probabilities.push_back(FromProto(token.log_probabilities()));
+    }
+    events->OnFirstToken(token.epoch(), std::move(first), FromProto(token.finish()),
                          FromProto(token.timings()));
   } else if (message.has_ended()) {
     const cluster::v1::PrefillEnded& ended = message.ended();

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -32,11 +34,29 @@ struct SamplingChoice {
   uint64_t seed = 0;
 };
 
+// What is changed about logits before a token is chosen. These defaults change nothing.
+struct RulesChoice {
+  std::vector<std::pair<TokenId, float>> bias;
+  float repetition_penalty = 1;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  uint32_t output_tokens_min = 0;
+  std::optional<uint32_t> thought_tokens_max;  // of all thoughts together
+  // Set with the budget: the marks of a thought, and whether the prompt ends inside one.
+  TokenId thought_begin_id = 0;
+  TokenId thought_end_id = 0;
+  bool starts_in_thought = false;
+
+  friend bool operator==(const RulesChoice&, const RulesChoice&) = default;
+};
+
 struct SequenceOrder {
   std::vector<TokenId> prompt_ids;
   std::vector<MediaItem> media;      // ascending by position
   std::vector<TokenId> emitted_ids;  // the answer so far
   SamplingChoice sampling;
+  RulesChoice rules;
+  std::optional<uint32_t> log_probabilities;
   std::vector<TokenId> stop_ids;
   int output_tokens_max = 1;  // emitted_ids included
   std::string request_id;     // for logs

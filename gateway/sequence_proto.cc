@@ -27,6 +27,23 @@ void Fill(const MediaItem& item, cluster::v1::MediaSpan& span) {
   span.set_image_token_budget(static_cast<uint32_t>(item.image_token_budget));
 }
 
+void Fill(const RulesChoice& rules, cluster::v1::LogitRules& proto) {
+  for (const auto& [id, bias] : rules.bias) {
+    cluster::v1::LogitBias& one = *proto.add_bias();
+    one.set_id(id);
+    one.set_bias(bias);
+  }
+  proto.set_repetition_penalty(rules.repetition_penalty);
+  proto.set_presence_penalty(rules.presence_penalty);
+  proto.set_frequency_penalty(rules.frequency_penalty);
+  proto.set_output_tokens_min(rules.output_tokens_min);
+  if (!rules.thought_tokens_max) return;
+  proto.set_thought_tokens_max(*rules.thought_tokens_max);
+  proto.set_thought_begin_id(rules.thought_begin_id);
+  proto.set_thought_end_id(rules.thought_end_id);
+  proto.set_starts_in_thought(rules.starts_in_thought);
+}
+
 }  // namespace
 
 cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration time_left) {
@@ -40,6 +57,8 @@ cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration tim
   sampling.set_top_p(order.sampling.top_p);
   sampling.set_min_p(order.sampling.min_p);
   sampling.set_seed(order.sampling.seed);
+  if (order.rules != RulesChoice{}) Fill(order.rules, *spec.mutable_rules());
+  if (order.log_probabilities) spec.set_log_probabilities(*order.log_probabilities);
   spec.mutable_stop_ids()->Add(order.stop_ids.begin(), order.stop_ids.end());
   spec.set_output_tokens_max(static_cast<uint32_t>(order.output_tokens_max));
   spec.set_request_id(order.request_id);
@@ -49,6 +68,14 @@ cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration tim
                           1, std::numeric_limits<int>::max());
   spec.set_time_left_milliseconds(static_cast<uint32_t>(milliseconds));
   return spec;
+}
+
+LogProbabilitySet FromProto(const cluster::v1::TokenLogProbabilities& proto) {
+  LogProbabilitySet set{.chosen = proto.chosen(), .top = {}};
+  for (int i = 0; i < std::min(proto.top_ids_size(), proto.top_size()); ++i) {
+    set.top.emplace_back(proto.top_ids(i), proto.top(i));
+  }
+  return set;
 }
 
 FinishCause FromProto(cluster::v1::FinishCause cause) {

@@ -38,6 +38,9 @@ void Accumulate(const v1::GenerateEvent& event, v1::GenerateResponse& response) 
   v1::Candidate& candidate = *response.mutable_candidates(static_cast<int>(event.candidate()));
   if (event.has_text()) candidate.mutable_text()->append(event.text().text());
   if (event.has_thought()) candidate.mutable_thought()->append(event.thought().text());
+  if (event.has_log_probabilities()) {
+    candidate.mutable_log_probabilities()->MergeFrom(event.log_probabilities().tokens());
+  }
   if (event.has_tool_call()) AccumulateCall(event.tool_call(), candidate);
   if (event.has_finished()) {
     candidate.set_reason(event.finished().reason());

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "gateway/answer_tokens.h"
 #include "gateway/sequence_order.h"
 
 namespace cleave {
@@ -26,15 +27,16 @@ class WorkerEvents {
 
   // From the decode worker.
   virtual void OnTicket(uint32_t epoch, uint64_t ticket) = 0;
-  // `first_index`: of ids[0] among the answer's tokens. `phases` come with the last token.
-  virtual void OnStepTokens(uint32_t epoch, int64_t first_index, std::vector<TokenId> ids,
+  // `first_index`: of the first of them among the answer's tokens. `phases` come with the last
+  // token.
+  virtual void OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens,
                             FinishCause finish, const std::optional<DecodePhases>& phases) = 0;
   virtual void OnDecodeEnded(uint32_t epoch, const absl::Status& status) = 0;
   // The connection is gone, and with it what the worker held. Nothing comes from it any more.
   virtual void OnDecodeLost() = 0;
 
-  // From the prefill worker. The first token has index 0.
-  virtual void OnFirstToken(uint32_t epoch, TokenId id, FinishCause finish,
+  // From the prefill worker: one token, of index 0.
+  virtual void OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
                             const PrefillPhases& phases) = 0;
   virtual void OnPrefillEnded(uint32_t epoch, const absl::Status& status) = 0;
   virtual void OnPrefillLost() = 0;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 
-absl::StatusOr<PreparedMedia> Decode(const MediaSpan& span, absl::string_view file,
+absl::StatusOr<PreparedMedia> Decode(const SoftSpan& span, absl::string_view file,
                                      const MediaLimits& limits) {
   PreparedMedia media;
   int64_t tokens = 0;

@@ -245,7 +245,7 @@ absl::Status PrefillEngine::AddToBatch(Chunk& chunk) {
   RETURN_IF_ERROR(work.table.Extend(chunk.end - chunk.begin));
   work.embedded.resize(request.media.size());
   for (size_t i = 0; i < request.media.size(); ++i) {
-    const MediaSpan& span = request.media[i];
+    const SoftSpan& span = request.media[i];
     const bool inside = span.first_position < chunk.end && chunk.begin < span.end();
     if (inside && work.embedded[i].tokens() == 0) RETURN_IF_ERROR(EmbedMedia(work, i));
   }
@@ -255,7 +255,7 @@ absl::Status PrefillEngine::AddToBatch(Chunk& chunk) {
   if (last) chunk.output = batch_.outputs();
   const int64_t row = batch_.Add(ids, chunk.begin, work.table, last ? 1 : 0);
   for (size_t i = 0; i < request.media.size(); ++i) {
-    const MediaSpan& span = request.media[i];
+    const SoftSpan& span = request.media[i];
     const int64_t first = std::max(span.first_position, chunk.begin);
     const int64_t end = std::min(span.end(), chunk.end);
     if (first >= end) continue;
@@ -268,10 +268,10 @@ absl::Status PrefillEngine::AddToBatch(Chunk& chunk) {
 
 absl::Status PrefillEngine::EmbedMedia(Work& work, size_t index) {
   const PreparedMedia& media = work.job.media[index];
-  const MediaKind kind = work.job.request.media[index].kind;
+  const SoftKind kind = work.job.request.media[index].kind;
   if (IsPicture(kind)) {
     const PixelScale scale =
-        kind == MediaKind::kImage ? PixelScale::kImage : PixelScale::kVideoFrame;
+        kind == SoftKind::kImage ? PixelScale::kImage : PixelScale::kVideoFrame;
     ASSIGN_OR_RETURN(work.embedded[index],
                      host_.embedder().EmbedImage(media.image.tiles, media.image.rows,
                                                  media.image.columns, scale));
@@ -346,14 +346,14 @@ void PrefillEngine::FinishChunk(Chunk& chunk) {
 void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
   const SequenceRequest& request = work.job.request;
   const int64_t position = request.num_positions();
-  const int32_t token = host_.sampler().Choose(host_.FetchLogits(output), request.sampling,
-                                               {.candidate = 0, .position = position});
+  const TokenChoice first = ChooseToken(host_.FetchLogits(output), request, LogitRules(request),
+                                        position, host_.sampler());
   const FinishCause finish =
-      CheckFinish(request, token, static_cast<int64_t>(request.emitted_ids.size()) + 1,
+      CheckFinish(request, first.id, static_cast<int64_t>(request.emitted_ids.size()) + 1,
                   host_.context_tokens_max());
   const absl::Time now = clock_.Now();
   work.job.replies->OnFirstToken(
-      work.job.key, work.job.transfer.epoch, token, finish,
+      work.job.key, work.job.transfer.epoch, first, finish,
       {.queue = work.started - work.job.accepted - work.job.media_time,
        .media = work.job.media_time,
        .prefill = now - work.started,
@@ -364,7 +364,8 @@ void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
     outlet_.Cancel(work.job.transfer, Reason::kCancelled);
     return;
   }
-  CommitPayload payload{.first_tokens = {{.token = token, .log_probability = 0}},
+  const float chosen = first.log_probabilities ? first.log_probabilities->chosen : 0;
+  CommitPayload payload{.first_tokens = {{.token = first.id, .log_probability = chosen}},
                         .last_hidden_state = host_.FetchFinalHidden(output),
                         .num_positions = position};
   outlet_.Commit(work.job.transfer, std::move(payload));

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "engine/request_key.h"
 #include "engine/sequence.h"
+#include "engine/token_choice.h"
 #include "media/audio_decode.h"
 #include "media/image_tiles.h"
 #include "runtime/link/link_messages.h"
@@ -26,8 +27,8 @@ struct PrefillTimings {
 class PrefillReplies {
  public:
   virtual ~PrefillReplies() = default;
-  virtual void OnFirstToken(RequestKey key, RequestEpoch epoch, int32_t token, FinishCause finish,
-                            const PrefillTimings& timings) = 0;
+  virtual void OnFirstToken(RequestKey key, RequestEpoch epoch, const TokenChoice& first,
+                            FinishCause finish, const PrefillTimings& timings) = 0;
   // The last call about the job, exactly once. OK: the KV is committed at the decode worker, or the
   // first token was the whole answer.
   virtual void OnEnded(RequestKey key, RequestEpoch epoch, const absl::Status& status,

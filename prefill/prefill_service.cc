@@ -25,13 +25,16 @@ class StreamReplies final : public PrefillReplies {
   explicit StreamReplies(std::shared_ptr<StreamSender<PrefillToGateway>> sender)
       : sender_(std::move(sender)) {}
 
-  void OnFirstToken(RequestKey key, RequestEpoch epoch, int32_t token, FinishCause finish,
-                    const PrefillTimings& timings) override {
+  void OnFirstToken(RequestKey key, RequestEpoch epoch, const TokenChoice& choice,
+                    FinishCause finish, const PrefillTimings& timings) override {
     PrefillToGateway message;
     cluster::v1::FirstToken& first = *message.mutable_first_token();
     first.set_request(key.request);
     first.set_epoch(static_cast<uint32_t>(epoch));
-    first.set_id(token);
+    first.set_id(choice.id);
+    if (choice.log_probabilities) {
+      *first.mutable_log_probabilities() = ToProto(*choice.log_probabilities);
+    }
     first.set_finish(FinishToProto(finish));
     first.mutable_timings()->set_queue_seconds(absl::ToDoubleSeconds(timings.queue));
     first.mutable_timings()->set_media_seconds(absl::ToDoubleSeconds(timings.media));

@@ -71,6 +71,11 @@ absl::Status BlockTable::Extend(int64_t count) {
   return absl::OkStatus();
 }
 
+void BlockTable::Reserve(int64_t num_tokens, int64_t sliding_tokens) {
+  full_pages_.reserve(static_cast<size_t>(PagesFor(num_tokens)));
+  sliding_pages_.reserve(static_cast<size_t>(PagesFor(sliding_tokens) + 1));
+}
+
 int BlockTable::FullPagesNeeded(int64_t count) const {
   return static_cast<int>(PagesFor(num_tokens_ + count) - static_cast<int64_t>(full_pages_.size()));
 }
@@ -149,15 +154,20 @@ int64_t BlockTable::PagesFor(int64_t tokens) const {
 int64_t BlockTable::FirstSlidingPage() const { return dropped_before_ / pools_.page_tokens; }
 
 absl::Status BlockTable::Grow(int full, int sliding) {
-  std::vector<PageId> new_full(static_cast<size_t>(full));
-  std::vector<PageId> new_sliding(static_cast<size_t>(sliding));
   // The pool that lacks pages says so before the other has given any.
-  if (full > pools_.full.num_free()) return pools_.full.Allocate(absl::MakeSpan(new_full));
-  RETURN_IF_ERROR(pools_.sliding.Allocate(absl::MakeSpan(new_sliding)));
-  CHECK(pools_.full.Allocate(absl::MakeSpan(new_full)).ok());
-  full_pages_.insert(full_pages_.end(), new_full.begin(), new_full.end());
-  sliding_pages_.insert(sliding_pages_.end(), new_sliding.begin(), new_sliding.end());
-  return absl::OkStatus();
+  if (full > pools_.full.num_free()) {
+    std::vector<PageId> too_many(static_cast<size_t>(full));
+    return pools_.full.Allocate(absl::MakeSpan(too_many));
+  }
+  const auto append = [](PageAllocator& pool, int count, std::vector<PageId>& pages) {
+    const size_t before = pages.size();
+    pages.resize(before + static_cast<size_t>(count));
+    const absl::Status status = pool.Allocate(absl::MakeSpan(pages).subspan(before));
+    if (!status.ok()) pages.resize(before);
+    return status;
+  };
+  RETURN_IF_ERROR(append(pools_.sliding, sliding, sliding_pages_));
+  return append(pools_.full, full, full_pages_);
 }
 
 }  // namespace cleave

@@ -57,6 +57,10 @@ class BlockTable {
   // Makes room for `count` more positions in both pools. On RESOURCE_EXHAUSTED nothing has changed,
   // so the scheduler may try again once another sequence has finished.
   absl::Status Extend(int64_t count);
+  // Room in the lists of pages, so that they do not grow before the sequence has `num_tokens`
+  // positions, of which `sliding_tokens` at a time have sliding pages.
+  void Reserve(int64_t num_tokens, int64_t sliding_tokens);
+
   // Pages Extend(count) would take from each pool.
   int FullPagesNeeded(int64_t count) const;
   int SlidingPagesNeeded(int64_t count) const;

@@ -32,11 +32,11 @@ constexpr absl::Duration kPatience = absl::Seconds(60);
 // What the gateway would hear about one request.
 class Answer final : public PrefillReplies, public DecodeReplies {
  public:
-  void OnFirstToken(RequestKey, RequestEpoch, int32_t token, FinishCause finish,
+  void OnFirstToken(RequestKey, RequestEpoch, const TokenChoice& token, FinishCause finish,
                     const PrefillTimings&) override {
     static std::atomic<int> firsts{0};
     std::lock_guard lock(mutex_);
-    first_ = token;
+    first_ = token.id;
     rank_ = ++firsts;
     if (finish != FinishCause::kNone) finished_ = true;
     changed_.notify_all();
@@ -128,8 +128,10 @@ class EnginePair {
                                                           .incarnation = Incarnation{1},
                                                           .shape = decode_host_->layout().shape()},
                                      clock_, decode_metrics_.kvlink);
-    decode_ = std::make_unique<DecodeEngine>(*decode_host_, *decode_link_, clock_, decode_metrics_,
-                                             DecodeEngineOptions{.sequences_max = 16});
+    decode_step_ = *DecodeStep::Create(*decode_host_, clock_, {});
+    decode_ =
+        std::make_unique<DecodeEngine>(*decode_host_, *decode_step_, *decode_link_, clock_,
+                                       decode_metrics_, DecodeEngineOptions{.sequences_max = 16});
     decode_link_->Attach(*decode_);
     server_ = *RpcServer::Start(
         {.address = "127.0.0.1:0", .message_bytes_max = GrpcLinkServer::MessageBytesMax({})},
@@ -190,6 +192,7 @@ class EnginePair {
   DecodeMetrics decode_metrics_{decode_registry_};
   std::unique_ptr<ModelHost> prefill_host_, decode_host_;
   std::unique_ptr<DecodeLink> decode_link_;
+  std::unique_ptr<DecodeStep> decode_step_;
   std::unique_ptr<DecodeEngine> decode_;
   std::unique_ptr<PrefillLink> prefill_link_;
   std::unique_ptr<PrefillEngine> prefill_;
@@ -254,7 +257,7 @@ class PromptMaker {
   void AddText(int tokens, SequenceRequest& request) {
     for (int i = 0; i < tokens; ++i) request.prompt_ids.push_back(300 + (next_ = next_ * 37 % 401));
   }
-  void AddSoft(MediaKind kind, int32_t begin, int32_t soft, int32_t end, int64_t tokens,
+  void AddSoft(SoftKind kind, int32_t begin, int32_t soft, int32_t end, int64_t tokens,
                SequenceRequest& request) {
     request.prompt_ids.push_back(begin);
     request.media.push_back(
@@ -265,19 +268,19 @@ class PromptMaker {
   void AddPicture(Prompt& prompt) {
     const ModelTokens& ids = runner_->config().tokens;
     prompt.media.push_back({.image = SomePicture(4, 5)});
-    AddSoft(MediaKind::kImage, ids.image_begin, ids.image_soft, ids.image_end, 20, prompt.request);
+    AddSoft(SoftKind::kImage, ids.image_begin, ids.image_soft, ids.image_end, 20, prompt.request);
   }
   void AddSound(Prompt& prompt) {
     const ModelTokens& ids = runner_->config().tokens;
     prompt.media.push_back({.audio = SomeSound(11)});
-    AddSoft(MediaKind::kAudio, ids.audio_begin, ids.audio_soft, ids.audio_end, 11, prompt.request);
+    AddSoft(SoftKind::kAudio, ids.audio_begin, ids.audio_soft, ids.audio_end, 11, prompt.request);
   }
 
   std::vector<int32_t> RunAlone(const Prompt& prompt) {
     std::vector<testing::RunnerMedia> media;
     for (size_t i = 0; i < prompt.media.size(); ++i) {
-      const MediaSpan& span = prompt.request.media[i];
-      const bool picture = span.kind == MediaKind::kImage;
+      const SoftSpan& span = prompt.request.media[i];
+      const bool picture = span.kind == SoftKind::kImage;
       const ImageTiles& image = prompt.media[i].image;
       media.push_back({span.first_position, picture,
                        picture

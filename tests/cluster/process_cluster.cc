@@ -55,7 +55,7 @@ ProcessCluster::ProcessCluster(const ClusterOptions& options) {
   };
   for (int i = 0; i < options.decode_workers; ++i, next += 2) {
     decode_.push_back(StartProcess("cleave-decode", absl::StrCat("decode-", i), ports[next],
-                                   ports[next + 1], flags({}), options.model));
+                                   ports[next + 1], flags(options.decode_flags), options.model));
     decode_addresses_.push_back(Address(ports[next]));
     decode_metrics_ports_.push_back(ports[next + 1]);
   }
@@ -259,6 +259,9 @@ bool AnswerStream::Next() {
   }
   answer_.text += event.text().text();
   answer_.thought += event.thought().text();
+  for (const v1::TokenLogProbabilities& place : event.log_probabilities().tokens()) {
+    answer_.log_probabilities.push_back(place.SerializeAsString());
+  }
   if (event.has_finished()) answer_.finish = event.finished().reason();
   if (event.has_summary()) {
     answer_.summary = event.summary();

@@ -24,6 +24,7 @@ struct ClusterOptions {
   int decode_workers = 1;
   std::vector<std::string> worker_flags;  // of both kinds
   std::vector<std::string> prefill_flags;
+  std::vector<std::string> decode_flags;
   std::vector<std::string> gateway_flags;
 };
 
@@ -94,6 +95,7 @@ std::vector<GoldenRequest> ReadGoldenRequests();
 struct StreamedAnswer {
   std::string text;
   std::string thought;
+  std::vector<std::string> log_probabilities;  // TokenLogProbabilities of each token, serialized
   uint32_t output_tokens = 0;
   v1::FinishReason finish = v1::FINISH_REASON_UNSPECIFIED;
   v1::Summary summary;

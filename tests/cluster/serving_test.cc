@@ -47,6 +47,49 @@ TEST_P(ServingTest, AnswersAreTheReferences) {
 
 INSTANTIATE_TEST_SUITE_P(Chunks, ServingTest, ::testing::Values("1", "7", "64", "1120"));
 
+// A drafter spares steps and changes nothing.
+TEST(DraftsTest, AnswersAreTheReferencesWithDraftsToo) {
+  const std::string drafter = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny_assistant";
+  ProcessCluster cluster(
+      {.worker_flags = kExact,
+       .decode_flags = {"--drafter", drafter, "--drafts", "4", "--fixed-drafts"}});
+  const std::vector<GoldenRequest> goldens = ReadGoldenRequests();
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  streams.reserve(goldens.size());
+  for (const GoldenRequest& golden : goldens) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), golden.request, kTimeout));
+  }
+  for (size_t i = 0; i < goldens.size(); ++i) {
+    EXPECT_OK(streams[i]->Finish().status) << goldens[i].name;
+    EXPECT_EQ(streams[i]->answer().text, goldens[i].text) << goldens[i].name;
+    EXPECT_EQ(streams[i]->answer().output_tokens, goldens[i].output_tokens) << goldens[i].name;
+  }
+  EXPECT_GT(cluster.DecodeMetric(0, "cleave_mtp_drafted_tokens_total{position=\"1\"}"), 0);
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+}
+
+// Rules and log-probabilities are the same with drafts and without.
+TEST(DraftsTest, LogProbabilitiesAreTheSameWithDrafts) {
+  const std::string drafter = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny_assistant";
+  v1::GenerateRequest request = ReadGoldenRequests().front().request;
+  request.mutable_sampling()->set_temperature(1);
+  request.mutable_sampling()->set_seed(3);
+  request.mutable_sampling()->set_frequency_penalty(0.5f);
+  request.set_min_output_tokens(20);
+  request.set_log_probabilities(2);
+  const auto ask = [&](const std::vector<std::string>& flags) {
+    ProcessCluster cluster({.worker_flags = kExact, .decode_flags = flags});
+    AnswerStream stream(cluster.gateway_address(), request, kTimeout);
+    const StreamedAnswer& answer = stream.Finish();
+    EXPECT_OK(answer.status);
+    EXPECT_EQ(answer.log_probabilities.size(), answer.output_tokens);
+    EXPECT_GE(answer.output_tokens, 20u);
+    return answer.log_probabilities;
+  };
+  EXPECT_EQ(ask({}), ask({"--drafter", drafter, "--drafts", "4", "--fixed-drafts"}));
+}
+
 TEST(SamplingTest, EqualSeedsGiveEqualAnswersAndOthersDiffer) {
   ProcessCluster cluster({.prefill_workers = 2, .decode_workers = 2, .worker_flags = kExact});
   v1::GenerateRequest request = ReadGoldenRequests().front().request;

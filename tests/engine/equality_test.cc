@@ -33,12 +33,12 @@ class Prompt {
   }
   Prompt& Picture(int rows, int columns) {
     shapes_.push_back({rows, columns});
-    return Soft(MediaKind::kImage, tokens_.image_begin, tokens_.image_soft, tokens_.image_end,
+    return Soft(SoftKind::kImage, tokens_.image_begin, tokens_.image_soft, tokens_.image_end,
                 rows * columns);
   }
   Prompt& Sound(int frames) {
     shapes_.push_back({frames, 1});
-    return Soft(MediaKind::kAudio, tokens_.audio_begin, tokens_.audio_soft, tokens_.audio_end,
+    return Soft(SoftKind::kAudio, tokens_.audio_begin, tokens_.audio_soft, tokens_.audio_end,
                 frames);
   }
   // Frames with their times between them.
@@ -46,7 +46,7 @@ class Prompt {
     for (int i = 0; i < frames; ++i) {
       Text(6);
       shapes_.push_back({2, 3});
-      Soft(MediaKind::kVideoFrame, tokens_.image_begin, tokens_.video_soft, tokens_.image_end, 6);
+      Soft(SoftKind::kVideoFrame, tokens_.image_begin, tokens_.video_soft, tokens_.image_end, 6);
     }
     return *this;
   }
@@ -54,7 +54,7 @@ class Prompt {
   const std::string& name() const { return name_; }
   const std::vector<int32_t>& ids() const { return ids_; }
   int64_t size() const { return static_cast<int64_t>(ids_.size()); }
-  const std::vector<MediaSpan>& media() const { return media_; }
+  const std::vector<SoftSpan>& media() const { return media_; }
   std::vector<SoftEmbeddings> Embed(MediaEmbedder& embedder) const {
     std::vector<SoftEmbeddings> embedded;
     for (size_t i = 0; i < media_.size(); ++i) {
@@ -64,7 +64,7 @@ class Prompt {
         for (size_t k = 0; k < tiles.size(); ++k) tiles[k] = static_cast<uint8_t>(k * (i + 7) / 13);
         embedded.push_back(*embedder.EmbedImage(
             tiles, rows, columns,
-            media_[i].kind == MediaKind::kImage ? PixelScale::kImage : PixelScale::kVideoFrame));
+            media_[i].kind == SoftKind::kImage ? PixelScale::kImage : PixelScale::kVideoFrame));
       } else {
         std::vector<float> samples(static_cast<size_t>(rows) * 640);
         for (size_t k = 0; k < samples.size(); ++k) {
@@ -77,7 +77,7 @@ class Prompt {
   }
 
  private:
-  Prompt& Soft(MediaKind kind, int32_t begin, int32_t soft, int32_t end, int count) {
+  Prompt& Soft(SoftKind kind, int32_t begin, int32_t soft, int32_t end, int count) {
     ids_.push_back(begin);
     media_.push_back({.kind = kind, .first_position = size(), .tokens = count});
     ids_.insert(ids_.end(), static_cast<size_t>(count), soft);
@@ -89,7 +89,7 @@ class Prompt {
   ModelTokens tokens_;
   int next_ = 1;
   std::vector<int32_t> ids_;
-  std::vector<MediaSpan> media_;
+  std::vector<SoftSpan> media_;
   std::vector<std::pair<int, int>> shapes_;
 };
 
@@ -165,7 +165,7 @@ class Model {
                          .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
     const int64_t row = batch_->Add(ids, begin, run.table, wants_logits ? end - begin : 0);
     for (size_t i = 0; i < prompt.media().size(); ++i) {
-      const MediaSpan& span = prompt.media()[i];
+      const SoftSpan& span = prompt.media()[i];
       const int64_t first = std::max(span.first_position, begin);
       const int64_t last = std::min(span.end(), end);
       if (first >= last) continue;

@@ -46,7 +46,7 @@ TEST(SequenceTest, RefusesAPromptThatLeavesNoRoomForAToken) {
 }
 
 TEST(SequenceTest, RefusesMediaThatOverlapOrLeaveThePrompt) {
-  const auto with = [](std::vector<MediaSpan> media) {
+  const auto with = [](std::vector<SoftSpan> media) {
     SequenceRequest request = Request();
     request.media = std::move(media);
     return request.Validate(Config(), kContext);

@@ -168,6 +168,15 @@ TEST_F(ChatRequestTest, RefusesTheRest) {
   for (int i = 0; i < 17; ++i) request.add_stop("x");
   EXPECT_EQ(RefusedField(request), "stop");
   request = Question("a");
+  request.set_log_probabilities(21);
+  EXPECT_EQ(RefusedField(request), "log_probabilities");
+  request = Question("a");
+  request.add_stop_token_ids(1 << 20);
+  EXPECT_EQ(RefusedField(request), "stop_token_ids[0]");
+  request = Question("a");
+  for (int i = 0; i < 17; ++i) request.add_stop_token_ids(1);
+  EXPECT_EQ(RefusedField(request), "stop_token_ids");
+  request = Question("a");
   request.set_thinking(static_cast<v1::ThinkingMode>(9));
   EXPECT_EQ(RefusedField(request), "thinking");
   request = Question("a");

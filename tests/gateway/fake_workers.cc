@@ -23,6 +23,13 @@ std::unique_ptr<RpcServer> Serve(int port, const std::vector<grpc::Service*>& se
   return *std::move(server);
 }
 
+cluster::v1::TokenLogProbabilities Certain(int32_t id) {
+  cluster::v1::TokenLogProbabilities place;
+  place.add_top_ids(id);
+  place.add_top(0);
+  return place;
+}
+
 }  // namespace
 
 FakeIdentity::FakeIdentity(cluster::v1::WorkerRole role, std::string name) {
@@ -84,14 +91,17 @@ void FakeDecodeWorker::SendTicket(uint64_t request) {
 }
 
 void FakeDecodeWorker::SendTokens(uint64_t request, uint32_t first_index,
-                                  const std::vector<int32_t>& ids,
-                                  cluster::v1::FinishCause finish) {
+                                  const std::vector<int32_t>& ids, cluster::v1::FinishCause finish,
+                                  bool log_probabilities) {
   cluster::v1::DecodeToGateway message;
   cluster::v1::SequenceTokens& tokens = *message.mutable_step()->add_sequences();
   tokens.set_request(request);
   tokens.set_epoch(1);
   tokens.set_first_index(first_index);
   tokens.mutable_ids()->Add(ids.begin(), ids.end());
+  for (const int32_t id : ids) {
+    if (log_probabilities) *tokens.add_log_probabilities() = Certain(id);
+  }
   tokens.set_finish(finish);
   if (finish != cluster::v1::FINISH_CAUSE_UNSPECIFIED) {
     tokens.mutable_timings()->set_handover_seconds(0.25);
@@ -180,12 +190,14 @@ grpc::ServerReadReactor<cluster::v1::MediaPiece>* FakePrefillWorker::PutMedia(
   return new MediaReader(*this);
 }
 
-void FakePrefillWorker::SendFirst(uint64_t request, int32_t id, cluster::v1::FinishCause finish) {
+void FakePrefillWorker::SendFirst(uint64_t request, int32_t id, cluster::v1::FinishCause finish,
+                                  bool log_probabilities) {
   cluster::v1::PrefillToGateway message;
   message.mutable_first_token()->set_request(request);
   message.mutable_first_token()->set_epoch(1);
   message.mutable_first_token()->set_id(id);
   message.mutable_first_token()->set_finish(finish);
+  if (log_probabilities) *message.mutable_first_token()->mutable_log_probabilities() = Certain(id);
   message.mutable_first_token()->mutable_timings()->set_prefill_seconds(0.125);
   attachment.Send(std::move(message));
 }

@@ -121,8 +121,10 @@ class FakeDecodeWorker final : public cluster::v1::Decode::CallbackService {
   FakeAttachment<cluster::v1::GatewayToDecode, cluster::v1::DecodeToGateway> attachment;
 
   void SendTicket(uint64_t request);
+  // With log-probabilities, each token is certain and its own likeliest.
   void SendTokens(uint64_t request, uint32_t first_index, const std::vector<int32_t>& ids,
-                  cluster::v1::FinishCause finish = cluster::v1::FINISH_CAUSE_UNSPECIFIED);
+                  cluster::v1::FinishCause finish = cluster::v1::FINISH_CAUSE_UNSPECIFIED,
+                  bool log_probabilities = false);
   void SendEnded(uint64_t request, const absl::Status& status);
   int num_cancels() const;
 
@@ -150,7 +152,8 @@ class FakePrefillWorker final : public cluster::v1::Prefill::CallbackService {
   FakeAttachment<cluster::v1::GatewayToPrefill, cluster::v1::PrefillToGateway> attachment;
 
   void SendFirst(uint64_t request, int32_t id,
-                 cluster::v1::FinishCause finish = cluster::v1::FINISH_CAUSE_UNSPECIFIED);
+                 cluster::v1::FinishCause finish = cluster::v1::FINISH_CAUSE_UNSPECIFIED,
+                 bool log_probabilities = false);
   void SendEnded(uint64_t request, const absl::Status& status);
   int num_cancels() const;
   // What PutMedia answers from here on.

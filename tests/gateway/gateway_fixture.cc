@@ -96,11 +96,12 @@ void GatewayFixture::AnswerWith(const std::vector<int32_t>& ids, cluster::v1::Fi
     if (!message.has_run()) return;
     const uint64_t request = message.run().request();
     const auto last = static_cast<uint32_t>(ids.size() - 1);
-    prefill_->SendFirst(request, ids[0],
-                        last == 0 ? finish : cluster::v1::FINISH_CAUSE_UNSPECIFIED);
+    const bool wanted = message.run().sequence().has_log_probabilities();
+    prefill_->SendFirst(request, ids[0], last == 0 ? finish : cluster::v1::FINISH_CAUSE_UNSPECIFIED,
+                        wanted);
     for (uint32_t i = 1; i <= last; ++i) {
       decode_->SendTokens(request, i, {ids[i]},
-                          i == last ? finish : cluster::v1::FINISH_CAUSE_UNSPECIFIED);
+                          i == last ? finish : cluster::v1::FINISH_CAUSE_UNSPECIFIED, wanted);
     }
     prefill_->SendEnded(request, absl::OkStatus());
   });

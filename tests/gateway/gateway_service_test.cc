@@ -72,6 +72,56 @@ TEST_F(GatewayServiceTest, StreamsAnAnswer) {
   EXPECT_EQ(decode_->num_cancels() + prefill_->num_cancels(), 0);
 }
 
+TEST_F(GatewayServiceTest, TellsTheLogProbabilitiesOfAllTokens) {
+  StartGateway();
+  std::vector<int32_t> ids = Ids(" hello the use");
+  ids.push_back(IdOf("<turn|>"));
+  AnswerWith(ids, cluster::v1::FINISH_CAUSE_STOP_ID);
+  v1::GenerateRequest request = Question("abc");
+  request.set_log_probabilities(1);
+  v1::GenerateResponse response;
+  const grpc::Status status = chat_->Generate(Context().get(), request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  const v1::Candidate& candidate = response.candidates(0);
+  ASSERT_EQ(candidate.log_probabilities_size(), static_cast<int>(ids.size()));
+  std::string bytes;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const v1::TokenLogProbabilities& place = candidate.log_probabilities(static_cast<int>(i));
+    EXPECT_EQ(place.chosen().token_id(), static_cast<uint32_t>(ids[i]));
+    EXPECT_EQ(place.chosen().log_probability(), 0);
+    ASSERT_EQ(place.top_size(), 1);
+    EXPECT_EQ(place.top(0).token_id(), static_cast<uint32_t>(ids[i]));
+    bytes += place.chosen().token();
+  }
+  EXPECT_EQ(bytes, " hello the use<turn|>");
+}
+
+TEST_F(GatewayServiceTest, WorkersGetTheRules) {
+  StartGateway();
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  v1::GenerateRequest request = Question("a");
+  request.mutable_sampling()->set_frequency_penalty(0.5f);
+  request.set_min_output_tokens(2);
+  request.add_stop_token_ids(7);
+  request.set_thinking(v1::THINKING_MODE_ON);
+  request.set_thinking_budget_tokens(10);
+  ASSERT_TRUE(Stream(request).status.ok());
+  for (const cluster::v1::SequenceSpec& sequence :
+       {decode_->attachment.received().at(0).expect().sequence(),
+        prefill_->attachment.received().at(0).run().sequence()}) {
+    EXPECT_THAT(sequence.stop_ids(), ElementsAre(7, IdOf("<eos>"), IdOf("<turn|>")));
+    const cluster::v1::LogitRules& rules = sequence.rules();
+    EXPECT_EQ(rules.repetition_penalty(), 1);
+    EXPECT_EQ(rules.frequency_penalty(), 0.5f);
+    EXPECT_EQ(rules.output_tokens_min(), 2u);
+    // The name of the channel is not counted as a thought.
+    EXPECT_EQ(rules.thought_tokens_max(), 10 + Ids("thought\n").size());
+    EXPECT_EQ(rules.thought_begin_id(), IdOf("<|channel>"));
+    EXPECT_EQ(rules.thought_end_id(), IdOf("<channel|>"));
+    EXPECT_FALSE(rules.starts_in_thought());
+  }
+}
+
 TEST_F(GatewayServiceTest, AnswersAtOnce) {
   StartGateway();
   AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);

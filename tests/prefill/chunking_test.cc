@@ -13,18 +13,18 @@ TEST(ChunkingTest, CutsTextAnywhere) {
 }
 
 TEST(ChunkingTest, EndsBeforeAPictureThatDoesNotFit) {
-  const MediaSpan picture{.kind = MediaKind::kImage, .first_position = 10, .tokens = 20};
+  const SoftSpan picture{.kind = SoftKind::kImage, .first_position = 10, .tokens = 20};
   EXPECT_EQ(ChunkEnd({picture}, 100, 0, 15), 10);
   EXPECT_EQ(ChunkEnd({picture}, 100, 0, 30), 30);
 }
 
 TEST(ChunkingTest, StretchesOverAPictureThatComesFirst) {
-  const MediaSpan picture{.kind = MediaKind::kImage, .first_position = 10, .tokens = 20};
+  const SoftSpan picture{.kind = SoftKind::kImage, .first_position = 10, .tokens = 20};
   EXPECT_EQ(ChunkEnd({picture}, 100, 10, 1), 30);
 }
 
 TEST(ChunkingTest, CutsSoundsAnywhere) {
-  const MediaSpan sound{.kind = MediaKind::kAudio, .first_position = 10, .tokens = 20};
+  const SoftSpan sound{.kind = SoftKind::kAudio, .first_position = 10, .tokens = 20};
   EXPECT_EQ(ChunkEnd({sound}, 100, 0, 15), 15);
 }
 
@@ -34,12 +34,12 @@ TEST(ChunkingTest, RandomPromptsAreCoveredWithoutCuttingAPicture) {
   std::mt19937_64 random(kSeed);
   for (int round = 0; round < 2000; ++round) {
     SCOPED_TRACE(testing::Message() << "seed " << kSeed << " round " << round);
-    std::vector<MediaSpan> media;
+    std::vector<SoftSpan> media;
     int64_t end = 0;
     for (uint64_t i = random() % 4; i > 0; --i) {
       const int64_t first = end + static_cast<int64_t>(random() % 5);
       const int64_t tokens = 1 + static_cast<int64_t>(random() % 30);
-      media.push_back({.kind = random() % 2 == 0 ? MediaKind::kImage : MediaKind::kAudio,
+      media.push_back({.kind = random() % 2 == 0 ? SoftKind::kImage : SoftKind::kAudio,
                        .first_position = first,
                        .tokens = tokens});
       end = first + tokens;
@@ -50,8 +50,8 @@ TEST(ChunkingTest, RandomPromptsAreCoveredWithoutCuttingAPicture) {
           ChunkEnd(media, positions, begin, 1 + static_cast<int64_t>(random() % 16));
       ASSERT_GT(next, begin);
       ASSERT_LE(next, positions);
-      for (const MediaSpan& span : media) {
-        if (span.kind != MediaKind::kImage) continue;
+      for (const SoftSpan& span : media) {
+        if (span.kind != SoftKind::kImage) continue;
         ASSERT_FALSE(span.first_position < next && next < span.end());
       }
       begin = next;

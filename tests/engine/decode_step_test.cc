@@ -1,0 +1,302 @@
+// The tokens of a step that drafts are those of decoding one at a time: greedy and sampled, alone
+// and in company, with any number of drafts.
+#include "engine/decode_step.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <memory>
+
+#include "model/safetensors.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "tests/support/status_matchers.h"
+
+namespace cleave {
+namespace {
+
+const std::string kCheckpoints = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints";
+constexpr int64_t kSequences = 8;
+constexpr float kHot = 30;
+
+ModelHostOptions Options(DType activations, const std::string& isa) {
+  return {.folder = kCheckpoints + "/tiny",
+          .drafter_folder = kCheckpoints + "/tiny_assistant",
+          .kernels = {.backend = isa == "reference" ? "reference" : "cpu",
+                      .isa = isa == "reference" ? "auto" : isa,
+                      .threads = 1},
+          .activations = activations,
+          .kv = {.page_tokens = 8},
+          .kv_bytes_max = 32 << 20,
+          .context_tokens_max = 400,
+          .step_rows_max = 300,
+          .step_outputs_max = 64,
+          .step_sequences_max = kSequences,
+          .poison_free_pages = true};
+}
+
+SequenceRequest Request(int number, const SamplingParameters& sampling, const ModelConfig& config) {
+  SequenceRequest request;
+  request.prompt_ids.push_back(config.tokens.bos);
+  for (int i = 0; i < 20 + number * 31; ++i) {
+    request.prompt_ids.push_back(300 + (i + 3) * (number + 37) % 401);
+  }
+  request.sampling = sampling;
+  request.sampling.seed = static_cast<uint64_t>(7 + number);
+  request.stop_ids = config.generation.stop_ids;
+  request.output_tokens_max = 40;
+  if (number % 2 == 1) {
+    request.rules = {.logit_bias = {{301, 2}, {302, -3}},
+                     .repetition_penalty = 1.3f,
+                     .presence_penalty = 0.2f,
+                     .frequency_penalty = 0.4f,
+                     .output_tokens_min = 12};
+    request.log_probabilities = 3;
+  }
+  return request;
+}
+
+// Prompts computed, and generated for by a DecodeStep or, to compare, one token after the other.
+class Worker {
+ public:
+  explicit Worker(const ModelHostOptions& options) : host_(*ModelHost::Load(options)) {}
+
+  const ModelConfig& config() const { return host_->config(); }
+  ModelHost& host() { return *host_; }
+
+  struct Answer {
+    std::vector<int32_t> tokens;
+    std::vector<float>
+        log_probabilities;  // of all tokens but the first: chosen, then the likeliest
+
+    void Add(const PlaceLogProbabilities& place) {
+      log_probabilities.push_back(place.chosen);
+      for (const auto& [id, value] : place.top) log_probabilities.push_back(value);
+    }
+    friend bool operator==(const Answer&, const Answer&) = default;
+    friend void PrintTo(const Answer& answer, std::ostream* out) {
+      *out << ::testing::PrintToString(answer.tokens) << " "
+           << ::testing::PrintToString(answer.log_probabilities);
+    }
+  };
+
+  Answer OneByOne(const SequenceRequest& request) {
+    BlockTable table(host_->pools());
+    Answer answer{.tokens = {Prefill(request, table)}};
+    LogitRules rules(request);
+    while (CheckFinish(request, answer.tokens.back(), int64_t(answer.tokens.size()),
+                       host_->context_tokens_max()) == FinishCause::kNone) {
+      rules.Push(answer.tokens.back());
+      EXPECT_TRUE(table.Extend(1).ok());
+      Compute(absl::MakeConstSpan(answer.tokens).last(1), table.num_tokens() - 1, table);
+      const TokenChoice next = Draw(request, rules, table.num_tokens());
+      answer.tokens.push_back(next.id);
+      if (next.log_probabilities) answer.Add(*next.log_probabilities);
+    }
+    return answer;
+  }
+
+  // All requests together, the i-th from step 2i on.
+  std::vector<Answer> Decode(const std::vector<SequenceRequest>& requests,
+                             const DraftOptions& options,
+                             const std::function<void(const Generation&)>& after_step = nullptr) {
+    const std::unique_ptr<DecodeStep> step = *DecodeStep::Create(*host_, clock_, options);
+    std::vector<std::unique_ptr<Generation>> all;
+    std::vector<Answer> answers(requests.size());
+    for (int64_t number = 0;; ++number) {
+      if (all.size() < requests.size() && number % 2 == 0) {
+        all.push_back(std::make_unique<Generation>(host_->pools()));
+        Start(requests[all.size() - 1], *step, *all.back());
+      }
+      std::vector<Generation*> running;
+      for (size_t i = 0; i < all.size(); ++i) {
+        if (all[i]->finish != FinishCause::kNone) continue;
+        EXPECT_TRUE(all[i]->table.Extend(1).ok());
+        running.push_back(all[i].get());
+      }
+      if (running.empty() && all.size() == requests.size()) break;
+      if (running.empty()) continue;
+      const DecodeStepSummary summary = step->Run(running);
+      int64_t new_tokens = 0;
+      for (Generation* generation : running) {
+        new_tokens += generation->new_tokens;
+        if (after_step) after_step(*generation);
+        if (generation->finish == FinishCause::kNone) continue;
+        step->Leave(*generation);
+        generation->table.Release();
+      }
+      EXPECT_EQ(summary.new_tokens, new_tokens);
+      for (size_t i = 0; i < kDraftsMax; ++i) {
+        EXPECT_LE(summary.accepted[i], summary.drafted[i]);
+        total_.drafted[i] += summary.drafted[i];
+        total_.accepted[i] += summary.accepted[i];
+      }
+      for (size_t i = 0; i < all.size(); ++i) {
+        for (const PlaceLogProbabilities& place : all[i]->log_probabilities) answers[i].Add(place);
+        all[i]->log_probabilities.clear();
+      }
+    }
+    for (size_t i = 0; i < all.size(); ++i) answers[i].tokens = all[i]->output;
+    return answers;
+  }
+
+  // Over everything decoded.
+  const DecodeStepSummary& total() const { return total_; }
+
+ private:
+  void Start(const SequenceRequest& request, DecodeStep& step, Generation& generation) {
+    generation.output = {Prefill(request, generation.table)};
+    step.Join(generation, request, host_->FetchFinalHidden(0));
+    generation.finish =
+        CheckFinish(request, generation.output.back(), 1, host_->context_tokens_max());
+  }
+
+  int32_t Prefill(const SequenceRequest& request, BlockTable& table) {
+    EXPECT_TRUE(table.Extend(request.num_positions()).ok());
+    Compute(request.prompt_ids, 0, table);
+    return Draw(request, LogitRules(request), table.num_tokens()).id;
+  }
+  void Compute(absl::Span<const int32_t> ids, int64_t position, const BlockTable& table) {
+    StepBatch batch(host_->config().tokens, host_->limits());
+    batch.Add(ids, position, table, 1);
+    host_->kernels().Fill(batch.batch(), host_->plan());
+    host_->transformer().Forward(host_->plan(), {}, host_->kv_memory(), nullptr);
+  }
+  TokenChoice Draw(const SequenceRequest& request, const LogitRules& rules, int64_t position) {
+    return ChooseToken(host_->FetchLogits(0), request, rules, position, host_->sampler());
+  }
+
+  RealClock clock_;
+  std::unique_ptr<ModelHost> host_;
+  DecodeStepSummary total_;
+};
+
+const std::vector<SamplingParameters> kSamplings = {
+    {.temperature = 0},
+    {.temperature = 0.3f},
+    {.temperature = 1, .top_k = 64, .top_p = 0.95f},
+    {.temperature = 1.5f, .min_p = 0.02f},
+    // So hot that only the noise counts, which drafter and target share: most drafts are right.
+    {.temperature = kHot}};
+
+class DecodeStepTest : public ::testing::TestWithParam<std::tuple<std::string, DType>> {};
+
+TEST_P(DecodeStepTest, TokensAreThoseOfDecodingOneByOne) {
+  const auto& [isa, activations] = GetParam();
+  Worker worker(Options(activations, isa));
+  for (const SamplingParameters& sampling : kSamplings) {
+    if (isa == "reference" && sampling.temperature != kHot) continue;  // it is slow
+    SCOPED_TRACE(sampling.temperature);
+    std::vector<SequenceRequest> requests;
+    std::vector<Worker::Answer> expected;
+    for (int i = 0; i < kSequences; ++i) {
+      requests.push_back(Request(i, sampling, worker.config()));
+      requests.back().output_tokens_max -= i;
+      expected.push_back(worker.OneByOne(requests.back()));
+    }
+    for (const DraftOptions options :
+         {DraftOptions{0, false}, DraftOptions{1, false}, DraftOptions{3, false},
+          DraftOptions{8, false}, DraftOptions{6, true}}) {
+      SCOPED_TRACE(options.drafts_max);
+      EXPECT_EQ(worker.Decode({requests[2]}, options)[0], expected[2]);
+      const auto answers = worker.Decode(requests, options);
+      for (size_t i = 0; i < answers.size(); ++i) EXPECT_EQ(answers[i], expected[i]) << i;
+    }
+  }
+  int64_t rejected = 0;
+  for (size_t place = 0; place < kDraftsMax; ++place) {
+    EXPECT_GT(worker.total().accepted[place], 0) << place;
+    rejected += worker.total().drafted[place] - worker.total().accepted[place];
+  }
+  EXPECT_GT(rejected, 0);
+}
+
+std::vector<std::string> Isas() {
+  std::vector<std::string> isas = SupportedCpuIsas();
+  isas.insert(isas.begin(), "reference");
+  return isas;
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, DecodeStepTest,
+                         ::testing::Combine(::testing::ValuesIn(Isas()),
+                                            ::testing::Values(DType::kFloat32, DType::kBFloat16)),
+                         [](const auto& of) {
+                           return std::get<0>(of.param) + "_" +
+                                  std::string(DTypeName(std::get<1>(of.param)));
+                         });
+
+// A whole answer of accepted drafts ends where one token at a time ends: at a stop id inside a
+// round, at the last token, at the end of the context.
+TEST(DecodeStepFinishTest, DraftsNeverReachBeyondTheEnd) {
+  Worker worker(Options(DType::kFloat32, SupportedCpuIsas().empty() ? "reference" : "auto"));
+  for (int number = 0; number < 4; ++number) {
+    SequenceRequest request = Request(number, {.temperature = kHot}, worker.config());
+    request.stop_ids.clear();
+    const std::vector<int32_t> tokens = worker.OneByOne(request).tokens;
+    for (const int stop_at : {1, 2, 5, 11, 17}) {
+      SequenceRequest with_stop = request;
+      with_stop.stop_ids = {tokens[static_cast<size_t>(stop_at)]};
+      EXPECT_EQ(worker.Decode({with_stop}, {8, false})[0], worker.OneByOne(with_stop));
+      SequenceRequest shorter = request;
+      shorter.rules.output_tokens_min = 0;
+      shorter.output_tokens_max = stop_at;
+      EXPECT_EQ(worker.Decode({shorter}, {8, false})[0], worker.OneByOne(shorter));
+    }
+  }
+  SequenceRequest long_answer = Request(1, {.temperature = kHot}, worker.config());
+  long_answer.output_tokens_max = 1000;
+  long_answer.stop_ids.clear();
+  const Worker::Answer answer = worker.OneByOne(long_answer);
+  EXPECT_EQ(answer.tokens.size() + long_answer.prompt_ids.size(), 400u);
+  EXPECT_EQ(worker.Decode({long_answer}, {8, false})[0], answer);
+}
+
+// The rounds of the reference's own assisted generation: the same drafts, of which the same number
+// is accepted. Wrong positions or states of the drafter would cost acceptance and change no token.
+TEST(DecodeStepGoldenTest, DraftsAndAcceptanceAreTheReferences) {
+  const std::string folder = CLEAVE_SOURCE_DIR "/tests/golden/data/drafter";
+  const SafetensorsFile tensors = *SafetensorsFile::Open(folder + "/draft_text_40.safetensors");
+  const auto ids = tensors.Find("input_ids")->bytes;
+  ModelHostOptions options = Options(DType::kFloat32, "reference");
+  options.kv.dtype = DType::kFloat32;
+  Worker worker(options);
+  SequenceRequest request;
+  request.prompt_ids.resize(ids.size() / sizeof(int32_t));
+  std::memcpy(request.prompt_ids.data(), ids.data(), ids.size());
+  request.output_tokens_max = 32;
+  std::vector<std::vector<int32_t>> drafted;
+  std::vector<int64_t> accepted;
+  worker.Decode({request}, {4, false}, [&](const Generation& generation) {
+    drafted.push_back(generation.drafts);
+    accepted.push_back(generation.new_tokens - 1);
+  });
+  const std::string index = folder + "/index.json";
+  const JsonDocument document = *JsonDocument::Parse(*ReadFile(index), index);
+  const auto rounds = *document.root().Object("draft_text_40")->Member("rounds")->AsArray();
+  ASSERT_EQ(drafted.size(), rounds.size());
+  for (size_t i = 0; i < rounds.size(); ++i) {
+    std::vector<int32_t> expected;
+    const std::vector<JsonValue> tokens = *rounds[i].Member("drafted")->AsArray();
+    for (const JsonValue& token : tokens) {
+      expected.push_back(static_cast<int32_t>(*token.AsInt()));
+    }
+    EXPECT_EQ(drafted[i], expected) << "round " << i;
+    EXPECT_EQ(accepted[i], *rounds[i].Int("accepted")) << "round " << i;
+  }
+}
+
+// Without pages for drafts there are no drafts, and the tokens are the same.
+TEST(DecodeStepFinishTest, NoPagesForDraftsIsNoFailure) {
+  ModelHostOptions options = Options(DType::kFloat32, "reference");
+  Worker roomy(options);
+  options.context_tokens_max = 72;
+  options.step_rows_max = 60;
+  options.kv_bytes_max = 130 << 10;
+  Worker tight(options);
+  const SequenceRequest request = Request(0, {.temperature = kHot}, tight.config());
+  EXPECT_EQ(tight.Decode({request}, {8, false})[0], roomy.OneByOne(request));
+}
+
+}  // namespace
+}  // namespace cleave

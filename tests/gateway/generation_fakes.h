@@ -1,0 +1,108 @@
+// Workers and a listener for tests of a Generation: they record what is asked of them; the test
+// makes the events.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/generation.h"
+
+namespace cleave {
+
+inline constexpr RequestNumber kNumber{7};
+
+struct FakeDecode final : DecodeWorker {
+  bool Expect(RequestNumber, uint32_t, const SequenceOrder& order, absl::Duration time_left,
+              std::shared_ptr<WorkerEvents> new_events) override {
+    if (!connected) return false;
+    ++expects;
+    prompt = order.prompt_ids;
+    left = time_left;
+    events = std::move(new_events);
+    holds = true;
+    return true;
+  }
+  void Cancel(RequestNumber, const std::string& why) override {
+    ++cancels;
+    EXPECT_TRUE(holds) << "a cancel for nothing";
+    reason = why;
+    holds = false;
+    events = nullptr;
+  }
+  void Forget(RequestNumber) override { events = nullptr; }
+  std::string name() const override { return "d"; }
+  std::string kv_link_address() const override { return "d:1"; }
+
+  bool connected = true;
+  bool holds = false;  // as the worker sees it
+  int expects = 0;
+  int cancels = 0;
+  std::string reason;
+  std::vector<TokenId> prompt;
+  absl::Duration left;
+  std::shared_ptr<WorkerEvents> events;
+};
+
+struct FakePrefill final : PrefillWorker {
+  void PutMedia(const MediaItem& item, absl::Duration,
+                std::function<void(absl::Status)> done) override {
+    uploads.push_back(item.content_hash);
+    upload_done = std::move(done);
+  }
+  bool Run(RequestNumber, uint32_t, const SequenceOrder&, absl::Duration, uint64_t new_ticket,
+           const std::string& decode_address, std::shared_ptr<WorkerEvents> new_events) override {
+    if (!connected) return false;
+    ++runs;
+    ticket = new_ticket;
+    address = decode_address;
+    events = std::move(new_events);
+    holds = true;
+    return true;
+  }
+  void Cancel(RequestNumber, const std::string&) override {
+    ++cancels;
+    EXPECT_TRUE(holds) << "a cancel for nothing";
+    holds = false;
+    events = nullptr;
+  }
+  void Forget(RequestNumber) override { events = nullptr; }
+  std::string name() const override { return "p"; }
+
+  bool connected = true;
+  bool holds = false;
+  int runs = 0;
+  int cancels = 0;
+  uint64_t ticket = 0;
+  std::string address;
+  std::vector<std::string> uploads;
+  std::function<void(absl::Status)> upload_done;
+  std::shared_ptr<WorkerEvents> events;
+};
+
+struct Recorder final : GenerationListener {
+  TokenVerdict OnTokens(const AnswerTokens& tokens, FinishCause new_cause) override {
+    const std::vector<TokenId>& new_ids = tokens.ids;
+    EXPECT_TRUE(results.empty()) << "tokens after the end";
+    EXPECT_FALSE(new_ids.empty());
+    ids.insert(ids.end(), new_ids.begin(), new_ids.end());
+    for (const LogProbabilitySet& set : tokens.log_probabilities) {
+      log_probabilities.push_back(set.chosen);
+    }
+    cause = new_cause;
+    return {.enough = enough_at > 0 && static_cast<int>(ids.size()) >= enough_at, .error = error};
+  }
+  void OnEnd(const GenerationResult& result) override { results.push_back(result); }
+
+  std::vector<TokenId> ids;
+  std::vector<float> log_probabilities;
+  FinishCause cause = FinishCause::kNone;
+  std::vector<GenerationResult> results;
+  int enough_at = 0;
+  absl::Status error;
+};
+
+}  // namespace cleave
