@@ -188,10 +188,21 @@ std::function<int()> DeclareAsk(CLI::App& app) {
       "--stop add to it");
   ask.add_option("--max-tokens,--max-output-tokens", options.max_output_tokens,
                  "Most tokens of the answer; default: what the context leaves");
+  ask.add_option("--min-tokens,--min-output-tokens", options.min_output_tokens,
+                 "Tokens before which the model may not end its answer");
+  ask.add_option("--log-probabilities", options.log_probabilities,
+                 "Send the log-probability of each token, and of so many of the likeliest, 0 to "
+                 "20; shown with --json");
   ask.add_option("--temperature", options.temperature, "0 (greedy) to 2; default: the model's");
   ask.add_option("--top-k", options.top_k, "Keep the k likeliest tokens; 0: all");
   ask.add_option("--top-p", options.top_p, "Keep the likeliest that reach this share, up to 1");
   ask.add_option("--min-p", options.min_p, "Keep those this many times as likely as the likeliest");
+  ask.add_option("--repetition-penalty", options.repetition_penalty,
+                 "Make tokens of prompt and answer less likely, above 0 to 10; 1: no change");
+  ask.add_option("--presence-penalty", options.presence_penalty,
+                 "Taken from the logits of tokens in the answer, -2 to 2");
+  ask.add_option("--frequency-penalty", options.frequency_penalty,
+                 "The same for each time that the token is there, -2 to 2");
   ask.add_option("--seed", options.seed, "Equal seeds give equal answers; default: drawn")
       ->check(SeedProblem);
   ask.add_option("--stop", options.stop, "Text that ends the answer; may be given again")
@@ -200,6 +211,8 @@ std::function<int()> DeclareAsk(CLI::App& app) {
                  "Tokens a picture may use: 70, 140, 280, 560 or 1120");
   ask.add_flag("--think", options.think,
                "Let the model think before it answers; printed to stderr");
+  ask.add_option("--thinking-budget", options.thinking_budget_tokens,
+                 "Most tokens of thoughts; then the answer must begin");
   ask.add_option("--timeout", flags->timeout_seconds, "Seconds the answer may take; 0: any")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();

@@ -99,15 +99,15 @@ void AddQuestion(const AskOptions& options, v1::Message& user) {
 }
 
 void FillSampling(const AskOptions& options, v1::GenerateRequest& request) {
-  if (!options.temperature && !options.top_k && !options.top_p && !options.min_p && !options.seed) {
-    return;
-  }
   v1::Sampling& sampling = *request.mutable_sampling();
   if (options.temperature) sampling.set_temperature(*options.temperature);
   if (options.top_k) sampling.set_top_k(*options.top_k);
   if (options.top_p) sampling.set_top_p(*options.top_p);
   if (options.min_p) sampling.set_min_p(*options.min_p);
   if (options.seed) sampling.set_seed(*options.seed);
+  if (options.repetition_penalty) sampling.set_repetition_penalty(*options.repetition_penalty);
+  if (options.presence_penalty) sampling.set_presence_penalty(*options.presence_penalty);
+  if (options.frequency_penalty) sampling.set_frequency_penalty(*options.frequency_penalty);
 }
 
 }  // namespace
@@ -121,6 +121,11 @@ v1::GenerateRequest MakeRequest(const AskOptions& options) {
     AddQuestion(options, *request.add_messages());
   }
   FillSampling(options, request);
+  if (options.thinking_budget_tokens) {
+    request.set_thinking_budget_tokens(*options.thinking_budget_tokens);
+  }
+  if (options.min_output_tokens) request.set_min_output_tokens(*options.min_output_tokens);
+  if (options.log_probabilities) request.set_log_probabilities(*options.log_probabilities);
   if (options.max_output_tokens) request.set_max_output_tokens(*options.max_output_tokens);
   if (options.image_token_budget) request.set_image_token_budget(*options.image_token_budget);
   for (const std::string& stop : options.stop) request.add_stop(stop);

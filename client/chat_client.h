@@ -34,6 +34,10 @@ struct AskOptions {
   std::optional<uint32_t> top_k;
   std::optional<float> top_p;
   std::optional<float> min_p;
+  std::optional<float> repetition_penalty, presence_penalty, frequency_penalty;
+  std::optional<uint32_t> thinking_budget_tokens;
+  std::optional<uint32_t> min_output_tokens;
+  std::optional<uint32_t> log_probabilities;
   std::optional<uint64_t> seed;
   std::optional<uint32_t> image_token_budget;
   bool think = false;  // and send the thoughts

@@ -17,6 +17,7 @@ inline constexpr int kExitUsage = 2;   // the flags, or a file that they name
 std::function<int()> DeclareAsk(CLI::App& app);
 std::function<int()> DeclareStatus(CLI::App& app);
 std::function<int()> DeclareLocal(CLI::App& app);
+std::function<int()> DeclareBench(CLI::App& app);
 
 // Where `cleave local` puts the gateway, and where the others look for it.
 inline constexpr int kGatewayPort = 50051;

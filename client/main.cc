@@ -10,13 +10,15 @@
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "cleave: ask a model that is served by a Cleave cluster, look at the cluster, run one.");
+      "cleave: ask a model that is served by a Cleave cluster, look at the cluster, run one, "
+      "measure.");
   app.set_version_flag("--version", std::string(cleave::BuildVersion()));
   app.require_subcommand(1);
   const std::map<std::string, std::function<int()>> commands = {
       {"ask", cleave::DeclareAsk(app)},
       {"status", cleave::DeclareStatus(app)},
       {"local", cleave::DeclareLocal(app)},
+      {"bench", cleave::DeclareBench(app)},
   };
   try {
     app.parse(argc, argv);

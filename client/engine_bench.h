@@ -1,0 +1,77 @@
+// What the engine of a decode worker and the forward pass of a prefill worker give on this machine,
+// in one process and without a network.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/decode_step.h"
+#include "engine/model_host.h"
+#include "runtime/base/clock.h"
+
+namespace cleave {
+
+// Tokens a second of prompts computed alone, in chunks.
+struct PrefillFigure {
+  int64_t prompt_tokens = 0;
+  int64_t chunk_tokens = 0;
+  double seconds = 0;  // the best of a few
+  double tokens_per_second() const { return static_cast<double>(prompt_tokens) / seconds; }
+};
+
+// Steps of sequences that all generate.
+struct DecodeFigure {
+  int64_t sequences = 0;
+  int drafts = 0;         // at most, of each sequence in a step
+  bool adaptive = false;  // else always so many
+  int64_t steps = 0;
+  int64_t tokens = 0;
+  double seconds = 0;
+  std::array<int64_t, kDraftsMax> drafted{}, accepted{};  // by place
+  double tokens_per_second() const { return static_cast<double>(tokens) / seconds; }
+  double step_seconds() const { return seconds / static_cast<double>(steps); }
+  // Of one sequence: 1 without drafts.
+  double tokens_per_step() const {
+    return static_cast<double>(tokens) / static_cast<double>(steps * sequences);
+  }
+};
+
+// One thread uses it.
+class EngineBench {
+ public:
+  // `prompts`: token ids, at least one, each shorter than the context.
+  EngineBench(ModelHost& host, std::vector<std::vector<int32_t>> prompts)
+      : host_(host), prompts_(std::move(prompts)) {}
+
+  // A prompt of random tokens, computed three times. The host's step has room for a chunk.
+  PrefillFigure Prefill(int64_t prompt_tokens, int64_t chunk_tokens);
+
+  // Steps for at least `seconds`, not counting the first, in which costs are learned. A sequence
+  // that ends is replaced by the next prompt, computed outside the time taken.
+  absl::StatusOr<DecodeFigure> Decode(int64_t sequences, const DraftOptions& drafts,
+                                      const SamplingParameters& sampling, absl::Duration seconds);
+
+  // Bytes of the pages read and the weights streamed by a step of one row, at least.
+  int64_t weight_bytes() const { return host_.weight_bytes(); }
+
+ private:
+  struct Run {
+    explicit Run(const KvPools& pools) : generation(pools) {}
+    SequenceRequest request;
+    Generation generation;
+  };
+  void Begin(DecodeStep& step, const SamplingParameters& sampling, Run& run);
+  void Compute(absl::Span<const int32_t> ids, int64_t position, int64_t outputs,
+               const BlockTable& table);
+
+  ModelHost& host_;
+  const std::vector<std::vector<int32_t>> prompts_;
+  size_t next_prompt_ = 0;
+  RealClock clock_;
+  std::unique_ptr<StepBatch> batch_;
+};
+
+}  // namespace cleave
