@@ -276,8 +276,9 @@ TEST(DecodeStepGoldenTest, DraftsAndAcceptanceAreTheReferences) {
   const auto rounds = *document.root().Object("draft_text_40")->Member("rounds")->AsArray();
   ASSERT_EQ(drafted.size(), rounds.size());
   for (size_t i = 0; i < rounds.size(); ++i) {
-    std::vector<int32_t> expected;
     const std::vector<JsonValue> tokens = *rounds[i].Member("drafted")->AsArray();
+    std::vector<int32_t> expected;
+    expected.reserve(tokens.size());
     for (const JsonValue& token : tokens) {
       expected.push_back(static_cast<int32_t>(*token.AsInt()));
     }
