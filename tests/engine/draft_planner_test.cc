@@ -110,6 +110,7 @@ TEST_F(DraftPlannerTest, WalkFindsThePlanOfLeastTimePerToken) {
     const int sequences = walk.Between(1, 3), drafts_max = walk.Between(1, 4);
     std::vector<DraftAcceptance> acceptances;
     std::vector<const DraftAcceptance*> pointers;
+    pointers.reserve(static_cast<size_t>(sequences));
     for (int s = 0; s < sequences; ++s) {
       acceptances.emplace_back(50);
       for (int i = 0; i < 30; ++i)
