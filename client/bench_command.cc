@@ -49,7 +49,7 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> Encode(const BenchFlags& flags
   return prompts;
 }
 
-// Shares of drafts that were right, by place, of those that were judged.
+// Shares of rounds in which at least so many drafts were accepted.
 std::vector<double> Acceptance(const DecodeFigure& figure) {
   std::vector<double> shares;
   for (size_t place = 0; place < kDraftsMax && figure.drafted[place] > 0; ++place) {
@@ -76,7 +76,7 @@ class Printer {
     }
     std::fflush(stdout);
   }
-  // GB/s: the weights, once a step; drafts and KV come on top.
+  // GB/s: the decoder's weights, once a step; drafts and KV come on top.
   void Decode(const DecodeFigure& figure) {
     const std::vector<double> shares = Acceptance(figure);
     if (json_) {
@@ -88,7 +88,8 @@ class Printer {
             absl::StrCat("\"seconds\":", figure.seconds),
             absl::StrCat("\"accepted\":[", absl::StrJoin(shares, ","), "]")});
     } else {
-      Title("\nbatch  drafts  step ms  GB/s  tokens/step  tokens/s  accepted by place, %\n", 2);
+      Title("\nbatch  drafts  step ms  GB/s  tokens/step  tokens/s  at least so many accepted, %\n",
+            2);
       const std::string drafts = absl::StrCat(figure.adaptive ? "<=" : "", figure.drafts);
       std::printf("%5ld %7s %8.3f %5.1f %12.2f %9.1f  %s\n", static_cast<long>(figure.sequences),
                   drafts.c_str(), figure.step_seconds() * 1e3,
@@ -130,10 +131,13 @@ absl::Status Bench(BenchFlags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<ModelHost> host, ModelHost::Load(model));
   if (!flags.json) std::printf("%s\n", host->MemoryTable().c_str());
   EngineBench bench(*host, std::move(prompts));
-  Printer printer(flags.json, host->weight_bytes());
+  Printer printer(flags.json, host->decoder_bytes());
   for (const int64_t tokens : flags.prompts) {
     if (tokens > host->context_tokens_max()) continue;
-    for (const int64_t rows : flags.chunks) printer.Prefill(bench.Prefill(tokens, rows));
+    for (const int64_t rows : flags.chunks) {
+      ASSIGN_OR_RETURN(const PrefillFigure figure, bench.Prefill(tokens, rows));
+      printer.Prefill(figure);
+    }
   }
   const SamplingParameters sampling{.temperature = static_cast<float>(flags.temperature)};
   for (const int64_t sequences : flags.batches) {
@@ -165,6 +169,7 @@ std::function<int()> DeclareBench(CLI::App& app) {
       ->check(CLI::ExistingDirectory);
   AddKernelFlags(engine, flags->model.kernels);
   AddArithmeticFlags(engine, flags->model);
+  AddKvMemoryFlags(engine, flags->model);
   engine.add_option("--drafter", flags->model.drafter_folder,
                     "Folder of the MTP drafter; by default MODEL_DIR/assistant, when it is there");
   engine.add_option("--batches", flags->batches, "Sequences that generate together")

@@ -25,7 +25,7 @@ void EngineBench::Compute(absl::Span<const int32_t> ids, int64_t position, int64
   host_.kernels().stream().WaitForAll();
 }
 
-PrefillFigure EngineBench::Prefill(int64_t prompt_tokens, int64_t chunk_tokens) {
+absl::StatusOr<PrefillFigure> EngineBench::Prefill(int64_t prompt_tokens, int64_t chunk_tokens) {
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < prompt_tokens; ++i) {
     ids.push_back(static_cast<int32_t>((i * 7919 + 13) % host_.config().vocabulary_size));
@@ -36,7 +36,7 @@ PrefillFigure EngineBench::Prefill(int64_t prompt_tokens, int64_t chunk_tokens) 
     const absl::Time begin = clock_.Now();
     for (int64_t at = 0; at < prompt_tokens; at += chunk_tokens) {
       const int64_t count = std::min(chunk_tokens, prompt_tokens - at);
-      CHECK(table.Extend(count).ok());
+      RETURN_IF_ERROR(table.Extend(count));
       Compute(absl::MakeConstSpan(ids).subspan(static_cast<size_t>(at), static_cast<size_t>(count)),
               at, at + count == prompt_tokens ? 1 : 0, table);
       table.DropBefore(std::max<int64_t>(0, at + count - (host_.config().sliding_window - 1)));
@@ -47,7 +47,7 @@ PrefillFigure EngineBench::Prefill(int64_t prompt_tokens, int64_t chunk_tokens) 
   return figure;
 }
 
-void EngineBench::Begin(DecodeStep& step, const SamplingParameters& sampling, Run& run) {
+absl::Status EngineBench::Begin(DecodeStep& step, const SamplingParameters& sampling, Run& run) {
   SequenceRequest& request = run.request;
   request = {};
   request.prompt_ids = prompts_[next_prompt_++ % prompts_.size()];
@@ -60,12 +60,13 @@ void EngineBench::Begin(DecodeStep& step, const SamplingParameters& sampling, Ru
   Generation& generation = run.generation;
   generation.table.Release();
   generation.finish = FinishCause::kNone;
-  CHECK(generation.table.Extend(prompt_tokens).ok());
+  RETURN_IF_ERROR(generation.table.Extend(prompt_tokens));
   Compute(request.prompt_ids, 0, 1, generation.table);
   const TokenChoice first = ChooseToken(host_.FetchLogits(0), request, LogitRules(request),
                                         prompt_tokens, host_.sampler());
   generation.output = {first.id};
   step.Join(generation, request, host_.FetchFinalHidden(0));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<DecodeFigure> EngineBench::Decode(int64_t sequences, const DraftOptions& drafts,
@@ -78,14 +79,14 @@ absl::StatusOr<DecodeFigure> EngineBench::Decode(int64_t sequences, const DraftO
   std::vector<Generation*> generations;
   for (int64_t i = 0; i < sequences; ++i) {
     runs.push_back(std::make_unique<Run>(host_.pools()));
-    Begin(*step, sampling, *runs.back());
+    RETURN_IF_ERROR(Begin(*step, sampling, *runs.back()));
     generations.push_back(&runs.back()->generation);
   }
   DecodeFigure figure{
       .sequences = sequences, .drafts = drafts.drafts_max, .adaptive = drafts.adaptive};
   absl::Duration learned;
   while (absl::Seconds(figure.seconds) < seconds) {
-    for (Generation* generation : generations) CHECK(generation->table.Extend(1).ok());
+    for (Generation* generation : generations) RETURN_IF_ERROR(generation->table.Extend(1));
     const absl::Time begin = clock_.Now();
     const DecodeStepSummary summary = step->Run(generations);
     const absl::Duration took = clock_.Now() - begin;
@@ -103,7 +104,7 @@ absl::StatusOr<DecodeFigure> EngineBench::Decode(int64_t sequences, const DraftO
     for (const std::unique_ptr<Run>& run : runs) {
       if (run->generation.finish == FinishCause::kNone) continue;
       step->Leave(run->generation);
-      Begin(*step, sampling, *run);
+      RETURN_IF_ERROR(Begin(*step, sampling, *run));
     }
   }
   for (const std::unique_ptr<Run>& run : runs) step->Leave(run->generation);

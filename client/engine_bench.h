@@ -47,15 +47,13 @@ class EngineBench {
       : host_(host), prompts_(std::move(prompts)) {}
 
   // A prompt of random tokens, computed three times. The host's step has room for a chunk.
-  PrefillFigure Prefill(int64_t prompt_tokens, int64_t chunk_tokens);
+  // RESOURCE_EXHAUSTED, as Decode, when the pools have too few pages.
+  absl::StatusOr<PrefillFigure> Prefill(int64_t prompt_tokens, int64_t chunk_tokens);
 
   // Steps for at least `seconds`, not counting the first, in which costs are learned. A sequence
   // that ends is replaced by the next prompt, computed outside the time taken.
   absl::StatusOr<DecodeFigure> Decode(int64_t sequences, const DraftOptions& drafts,
                                       const SamplingParameters& sampling, absl::Duration seconds);
-
-  // Bytes of the pages read and the weights streamed by a step of one row, at least.
-  int64_t weight_bytes() const { return host_.weight_bytes(); }
 
  private:
   struct Run {
@@ -63,7 +61,7 @@ class EngineBench {
     SequenceRequest request;
     Generation generation;
   };
-  void Begin(DecodeStep& step, const SamplingParameters& sampling, Run& run);
+  absl::Status Begin(DecodeStep& step, const SamplingParameters& sampling, Run& run);
   void Compute(absl::Span<const int32_t> ids, int64_t position, int64_t outputs,
                const BlockTable& table);
 

@@ -38,7 +38,7 @@ DecodeMetrics::DecodeMetrics(prometheus::Registry& registry)
                                     "From the KV being complete until the sequence was in a step.",
                                     StepBuckets())),
       mtp_drafted(AddByPlace(registry, "cleave_mtp_drafted_tokens_total",
-                             "Drafts that the target has judged, by place in their round.")),
+                             "Drafts, by place in their round.")),
       mtp_accepted(AddByPlace(registry, "cleave_mtp_accepted_tokens_total",
                               "Drafts that the target drew itself, by place in their round.")),
       mtp_draft_length(AddHistogram(registry, "cleave_mtp_draft_length",

@@ -23,7 +23,7 @@ struct DecodeMetrics {
   prometheus::Histogram& step_seconds;
   prometheus::Histogram& batch_size;
   prometheus::Histogram& handover_seconds;
-  // By place in a round of drafts: those that the target has judged, and those that it drew itself.
+  // By place in a round of drafts: all of them, and those that the target drew itself.
   std::array<prometheus::Counter*, kDraftsMax> mtp_drafted, mtp_accepted;
   prometheus::Histogram& mtp_draft_length;
 };

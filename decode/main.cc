@@ -64,6 +64,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   model.step_rows_max = model.step_outputs_max =
       DecodeRowsMax(options.engine.sequences_max, options.drafts.drafts_max);
   if (model.drafter_folder.empty()) model.drafter_folder = DrafterBeside(model.folder);
+  if (options.drafts.drafts_max == 0) model.drafter_folder.clear();  // it would only take memory
   const absl::Time load_begin = clock.Now();
   ASSIGN_OR_RETURN(const std::unique_ptr<ModelHost> host, ModelHost::Load(model));
   metrics.model_load_seconds.Set(absl::ToDoubleSeconds(clock.Now() - load_begin));

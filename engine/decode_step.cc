@@ -197,10 +197,8 @@ void DecodeStep::Accept(Generation& generation, DecodeStepSummary& summary) {
   const int accepted = last_right ? place + 1 : place;
   generation.acceptance.Observe(judged, accepted);
   planner_.Observe(judged, accepted);
-  for (int i = 0; i < judged; ++i) {
-    ++summary.drafted[static_cast<size_t>(i)];
-    if (i < accepted) ++summary.accepted[static_cast<size_t>(i)];
-  }
+  for (int i = 0; i < drafted; ++i) ++summary.drafted[static_cast<size_t>(i)];
+  for (int i = 0; i < accepted; ++i) ++summary.accepted[static_cast<size_t>(i)];
   host_.kernels().Convert(
       host_.transformer().final_hidden().Rows(generation.first_output + place, 1),
       Hidden(generation));

@@ -49,7 +49,7 @@ struct Generation {
 // What a step has done, over all its sequences.
 struct DecodeStepSummary {
   int64_t new_tokens = 0;
-  std::array<int64_t, kDraftsMax> drafted{}, accepted{};  // by place
+  std::array<int64_t, kDraftsMax> drafted{}, accepted{};  // by place; a round's first is place 0
 };
 
 // Owns the hidden states of the sequences that take part, and learns what steps cost and how often

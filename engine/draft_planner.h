@@ -16,7 +16,7 @@ inline constexpr int kDraftsMax = 8;  // of one sequence in one step
 // How often drafts are accepted, by their place in a round; newer rounds count more.
 class DraftAcceptance {
  public:
-  // `memory`: rounds that count, in (1, ...).
+  // `memory`: about how many of the last rounds count; more than 1.
   explicit DraftAcceptance(double memory) : keep_(1 - 1 / memory) {}
 
   // A round had `drafted` drafts, of which the first `accepted` were right.

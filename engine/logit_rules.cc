@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/draft_planner.h"
+
 namespace cleave {
 namespace {
 
@@ -17,7 +19,8 @@ LogitRules::LogitRules(const SequenceRequest& request) : request_(request) {
   any_ = penalties_ || !rules.logit_bias.empty() || rules.output_tokens_min > 0 ||
          rules.thought_tokens_max >= 0;
   if (penalties_) {
-    uses_.reserve(request.prompt_ids.size() + static_cast<size_t>(request.output_tokens_max));
+    uses_.reserve(request.prompt_ids.size() + static_cast<size_t>(request.output_tokens_max) +
+                  kDraftsMax);
     for (const int32_t token : request.prompt_ids) uses_[token].in_prompt = true;
   }
   place_.in_thought = rules.starts_in_thought;
@@ -39,7 +42,11 @@ void LogitRules::Push(int32_t token) {
 void LogitRules::TakeBack(const Mark& mark, absl::Span<const int32_t> tokens) {
   place_ = mark;
   if (!penalties_) return;
-  for (const int32_t token : tokens) --uses_[token].in_answer;
+  for (const int32_t token : tokens) {
+    const auto use = uses_.find(token);
+    // Forgotten, or the rejected drafts of a long answer would fill the table.
+    if (--use->second.in_answer == 0 && !use->second.in_prompt) uses_.erase(use);
+  }
 }
 
 void LogitRules::Apply(absl::Span<float> logits) const {

@@ -24,8 +24,6 @@ class LogitRules {
  public:
   explicit LogitRules(const SequenceRequest& request);
 
-  // False: Apply changes nothing, now or later.
-  bool any() const { return any_; }
   // The next token of the answer, emitted ones included.
   void Push(int32_t token);
   // Changes [vocabulary] raw logits for the choice of the next token.

@@ -68,7 +68,8 @@ class ModelHost {
   }
   // The final hidden state of that row as stored bytes, activation dtype.
   std::string FetchFinalHidden(int64_t row);
-  int64_t weight_bytes() const { return weights_.device_bytes; }
+  // Of the weights, what a step of text reads: layers and the token table.
+  int64_t decoder_bytes() const { return weights_.decoder_bytes; }
   DType activations() const { return activations_; }
   int64_t final_hidden_bytes() const {
     return config_.hidden_size * static_cast<int64_t>(DTypeBytes(activations_));

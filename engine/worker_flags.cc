@@ -67,14 +67,7 @@ void AddArithmeticFlags(CLI::App& app, ModelHostOptions& options) {
       ->envname("CLEAVE_PAGE_TOKENS");
 }
 
-void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
-  app.add_option("--model", options.folder,
-                 "Folder of the Hugging Face checkpoint (config.json, model.safetensors, ...)")
-      ->required()
-      ->envname("CLEAVE_MODEL");
-  AddKernelFlags(app, options.kernels);
-  AddArithmeticFlags(app, options);
-  AddKvFormFlag(app, options.kv.form);
+void AddKvMemoryFlags(CLI::App& app, ModelHostOptions& options) {
   app.add_option_function<int64_t>(
          "--kv-memory-mib", [&options](int64_t mib) { options.kv_bytes_max = mib << 20; },
          "Memory for both pools of KV pages together, in MiB")
@@ -86,6 +79,17 @@ void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
       ->check(CLI::Range(int64_t{16}, int64_t{1} << 24))
       ->capture_default_str()
       ->envname("CLEAVE_CONTEXT_TOKENS");
+}
+
+void AddModelFlags(CLI::App& app, ModelHostOptions& options) {
+  app.add_option("--model", options.folder,
+                 "Folder of the Hugging Face checkpoint (config.json, model.safetensors, ...)")
+      ->required()
+      ->envname("CLEAVE_MODEL");
+  AddKernelFlags(app, options.kernels);
+  AddArithmeticFlags(app, options);
+  AddKvFormFlag(app, options.kv.form);
+  AddKvMemoryFlags(app, options);
   app.add_flag("--poison-free-pages", options.poison_free_pages,
                "Fill freed KV pages with NaN, so that a wrong read shows (for tests)")
       ->envname("CLEAVE_POISON_FREE_PAGES");

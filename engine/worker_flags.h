@@ -17,6 +17,9 @@ void AddKernelFlags(CLI::App& app, KernelOptions& options);
 // The arithmetic: dtype of activations and of KV pages, tokens of a page.
 void AddArithmeticFlags(CLI::App& app, ModelHostOptions& options);
 
+// How much memory KV pages get, and how long a sequence may be.
+void AddKvMemoryFlags(CLI::App& app, ModelHostOptions& options);
+
 // What full layers store of a position.
 void AddKvFormFlag(CLI::App& app, KvForm& form);
 

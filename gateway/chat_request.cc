@@ -53,8 +53,8 @@ absl::Status ReadStop(const v1::GenerateRequest& request, const RequestLimits& l
 
 absl::Status ReadStopIds(const v1::GenerateRequest& request, const ServedModel& model,
                          std::vector<TokenId>& ids) {
-  RETURN_IF_ERROR(AtMost("stop_token_ids", request.stop_token_ids_size(),
-                         model.limits.stop_strings_max, " ids"));
+  RETURN_IF_ERROR(
+      AtMost("stop_token_ids", request.stop_token_ids_size(), model.limits.stop_ids_max, " ids"));
   const auto size = static_cast<uint32_t>(model.defaults.vocabulary_size);
   for (int i = 0; i < request.stop_token_ids_size(); ++i) {
     const uint32_t id = request.stop_token_ids(i);

@@ -22,7 +22,9 @@ bool Merge(const v1::GenerateEvent& event, v1::GenerateEvent& last) {
     return false;
   if (event.has_text()) return Append(event.text(), *last.mutable_text());
   if (event.has_thought()) return Append(event.thought(), *last.mutable_thought());
-  return false;
+  if (!event.has_log_probabilities()) return false;
+  last.mutable_log_probabilities()->MergeFrom(event.log_probabilities());
+  return true;
 }
 
 }  // namespace
@@ -39,9 +41,15 @@ absl::Status EventQueue::Push(v1::GenerateEvent event) {
                       .retry_after = std::nullopt});
   }
   if (is_step) ++steps_;
-  if (events_.size() >= events_max_ && Merge(event, events_.back().event)) {
-    ++events_.back().steps;
-    return absl::OkStatus();
+  if (events_.size() >= events_max_) {
+    // Log-probabilities may come earlier than what shows their tokens, but nothing else may.
+    const size_t reach = event.has_log_probabilities() ? events_.size() : 1;
+    for (size_t back = 1; back <= reach; ++back) {
+      Waiting& waiting = events_[events_.size() - back];
+      if (!Merge(event, waiting.event)) continue;
+      waiting.steps += is_step ? 1 : 0;
+      return absl::OkStatus();
+    }
   }
   events_.push_back({std::move(event), is_step ? 1 : 0});
   return absl::OkStatus();

@@ -32,6 +32,9 @@ void Describe(const RequestLimits& requests, const MediaLimits& media, int conte
   out.set_video_seconds_max(static_cast<uint32_t>(requests.video_seconds_max));
   out.set_stop_strings_max(static_cast<uint32_t>(requests.stop_strings_max));
   out.set_stop_string_bytes_max(static_cast<uint32_t>(requests.stop_string_bytes_max));
+  out.set_stop_token_ids_max(static_cast<uint32_t>(requests.stop_ids_max));
+  out.set_logit_biases_max(static_cast<uint32_t>(requests.logit_biases_max));
+  out.set_log_probabilities_max(static_cast<uint32_t>(requests.log_probabilities_max));
   out.set_output_tokens_max(static_cast<uint32_t>(context_tokens_max - 1));
   out.set_tools_max(static_cast<uint32_t>(requests.tools_max));
   out.set_tool_calls_per_message_max(static_cast<uint32_t>(requests.tool_calls_per_message_max));
@@ -57,6 +60,9 @@ void ModelService::Describe(v1::Model& out) const {
   sampling.set_top_k(defaults.top_k);
   sampling.set_top_p(defaults.top_p);
   sampling.set_min_p(0);
+  sampling.set_repetition_penalty(1);
+  sampling.set_presence_penalty(0);
+  sampling.set_frequency_penalty(0);
   out.set_default_image_token_budget(static_cast<uint32_t>(defaults.image_token_budget));
   cleave::Describe(model_.limits, model_.media_limits, context, *out.mutable_limits());
   out.mutable_limits()->set_request_bytes_max(static_cast<uint64_t>(request_bytes_max_));

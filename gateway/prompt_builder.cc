@@ -132,14 +132,20 @@ absl::StatusOr<int> OutputTokensMax(const ChatRequest& request, const Prompt& pr
                         absl::StrCat(limit, ", the answer's included"),
                         absl::StrCat("a prompt of ", prompt_tokens, " tokens"));
   }
-  if (!request.output_tokens_max) return static_cast<int>(left);
-  if (*request.output_tokens_max > left) {
+  if (request.output_tokens_max && *request.output_tokens_max > left) {
     return InvalidField(Reason::kContextTooLong, "max_output_tokens",
                         absl::StrCat(limit, " together"),
                         absl::StrCat("a prompt of ", prompt_tokens, " tokens and an answer of ",
                                      *request.output_tokens_max));
   }
-  return *request.output_tokens_max;
+  const int tokens_max = request.output_tokens_max.value_or(static_cast<int>(left));
+  if (request.rules.output_tokens_min > static_cast<uint32_t>(tokens_max)) {
+    return InvalidField(
+        Reason::kFieldInvalid, "min_output_tokens",
+        absl::StrCat("at most the ", tokens_max, " tokens that the answer may have"),
+        absl::StrCat(request.rules.output_tokens_min));
+  }
+  return tokens_max;
 }
 
 }  // namespace cleave

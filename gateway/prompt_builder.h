@@ -28,7 +28,7 @@ absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel
 
 // Tokens that the answer may have: what was asked for, or what the context leaves.
 // INVALID_ARGUMENT (CONTEXT_TOO_LONG), naming the counts, when the context leaves none, or less
-// than asked for.
+// than asked for; (FIELD_INVALID) when min_output_tokens is more.
 absl::StatusOr<int> OutputTokensMax(const ChatRequest& request, const Prompt& prompt,
                                     int context_tokens_max);
 

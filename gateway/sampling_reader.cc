@@ -1,5 +1,6 @@
 #include "gateway/sampling_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -70,16 +71,12 @@ absl::StatusOr<RulesChoice> ReadRules(const v1::GenerateRequest& request,
   RETURN_IF_ERROR(InRange("sampling.frequency_penalty", rules.frequency_penalty, -2, 2, "-2 to 2"));
   RETURN_IF_ERROR(ReadBias(sampling, model, rules));
   rules.output_tokens_min = request.min_output_tokens();
-  if (request.has_max_output_tokens() && rules.output_tokens_min > request.max_output_tokens()) {
-    return Invalid("min_output_tokens",
-                   absl::StrCat("at most max_output_tokens, ", request.max_output_tokens()),
-                   absl::StrCat(rules.output_tokens_min));
-  }
   if (request.has_thinking_budget_tokens()) {
     if (request.thinking() != v1::THINKING_MODE_ON) {
       return Invalid("thinking_budget_tokens", "absent without thinking", "a number");
     }
-    rules.thought_tokens_max = request.thinking_budget_tokens();
+    // More than any context is no limit, and leaves room for the channel's name.
+    rules.thought_tokens_max = std::min(request.thinking_budget_tokens(), uint32_t{1} << 30);
   }
   return rules;
 }

@@ -25,6 +25,7 @@ struct RequestLimits {
   int64_t video_seconds_max = 86'400;  // the latest time of a frame
   int stop_strings_max = 16;
   int stop_string_bytes_max = 128;
+  int stop_ids_max = 16;
   int logit_biases_max = 256;
   int log_probabilities_max = 20;
   int detokenize_ids_max = 1 << 20;

@@ -51,6 +51,7 @@ absl::StatusOr<ModelWeights> ModelWeights::Load(const Checkpoint& checkpoint,
     out.layers.push_back(std::move(layer));
   }
   ASSIGN_OR_RETURN(out.final_norm, loader.Vector("model.language_model.norm.weight", d));
+  out.decoder_bytes = loader.device_bytes();
   ASSIGN_OR_RETURN(out.vision, LoadVision(loader, config));
   ASSIGN_OR_RETURN(out.audio_projection,
                    loader.Linear("model.embed_audio.embedding_projection.weight", d,

@@ -64,6 +64,7 @@ struct ModelWeights {
   VisionWeights vision;
   std::unique_ptr<LinearWeight> audio_projection;  // [d, samples per token]
   int64_t device_bytes = 0;
+  int64_t decoder_bytes = 0;  // of these, all but vision and audio
 };
 
 }  // namespace cleave

@@ -14,7 +14,26 @@ namespace {
 // The reference computes in float32 and keeps float32 KV.
 const std::vector<std::string> kExact{"--kv-dtype",       "float32", "--page-tokens",      "8",
                                       "--context-tokens", "2048",    "--poison-free-pages"};
+const std::string kDrafter = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny_assistant";
+const std::vector<std::string> kDrafts{"--drafter", kDrafter, "--drafts", "4", "--fixed-drafts"};
 constexpr absl::Duration kTimeout = absl::Seconds(120);
+
+// All at once.
+void ExpectTheReferencesAnswersInCompany(const ProcessCluster& cluster) {
+  const std::vector<GoldenRequest> goldens = ReadGoldenRequests();
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  streams.reserve(goldens.size());
+  for (const GoldenRequest& golden : goldens) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), golden.request, kTimeout));
+  }
+  for (size_t i = 0; i < goldens.size(); ++i) {
+    const StreamedAnswer& answer = streams[i]->Finish();
+    EXPECT_OK(answer.status) << goldens[i].name << " in company";
+    EXPECT_EQ(answer.text, goldens[i].text) << goldens[i].name << " in company";
+    EXPECT_EQ(answer.output_tokens, goldens[i].output_tokens) << goldens[i].name << " in company";
+  }
+}
 
 class ServingTest : public ::testing::TestWithParam<std::string> {};
 
@@ -31,16 +50,7 @@ TEST_P(ServingTest, AnswersAreTheReferences) {
     EXPECT_EQ(answer.finish, golden.finish) << golden.name;
     EXPECT_TRUE(answer.has_summary) << golden.name;
   }
-  const std::vector<GoldenRequest> goldens = ReadGoldenRequests();
-  std::vector<std::unique_ptr<AnswerStream>> streams;
-  streams.reserve(goldens.size());
-  for (const GoldenRequest& golden : goldens) {
-    streams.push_back(
-        std::make_unique<AnswerStream>(cluster.gateway_address(), golden.request, kTimeout));
-  }
-  for (size_t i = 0; i < goldens.size(); ++i) {
-    EXPECT_EQ(streams[i]->Finish().text, goldens[i].text) << goldens[i].name << " in company";
-  }
+  ExpectTheReferencesAnswersInCompany(cluster);
   ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
   ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
 }
@@ -49,29 +59,14 @@ INSTANTIATE_TEST_SUITE_P(Chunks, ServingTest, ::testing::Values("1", "7", "64", 
 
 // A drafter spares steps and changes nothing.
 TEST(DraftsTest, AnswersAreTheReferencesWithDraftsToo) {
-  const std::string drafter = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny_assistant";
-  ProcessCluster cluster(
-      {.worker_flags = kExact,
-       .decode_flags = {"--drafter", drafter, "--drafts", "4", "--fixed-drafts"}});
-  const std::vector<GoldenRequest> goldens = ReadGoldenRequests();
-  std::vector<std::unique_ptr<AnswerStream>> streams;
-  streams.reserve(goldens.size());
-  for (const GoldenRequest& golden : goldens) {
-    streams.push_back(
-        std::make_unique<AnswerStream>(cluster.gateway_address(), golden.request, kTimeout));
-  }
-  for (size_t i = 0; i < goldens.size(); ++i) {
-    EXPECT_OK(streams[i]->Finish().status) << goldens[i].name;
-    EXPECT_EQ(streams[i]->answer().text, goldens[i].text) << goldens[i].name;
-    EXPECT_EQ(streams[i]->answer().output_tokens, goldens[i].output_tokens) << goldens[i].name;
-  }
+  ProcessCluster cluster({.worker_flags = kExact, .decode_flags = kDrafts});
+  ExpectTheReferencesAnswersInCompany(cluster);
   EXPECT_GT(cluster.DecodeMetric(0, "cleave_mtp_drafted_tokens_total{position=\"1\"}"), 0);
   ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
 }
 
 // Rules and log-probabilities are the same with drafts and without.
 TEST(DraftsTest, LogProbabilitiesAreTheSameWithDrafts) {
-  const std::string drafter = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny_assistant";
   v1::GenerateRequest request = ReadGoldenRequests().front().request;
   request.mutable_sampling()->set_temperature(1);
   request.mutable_sampling()->set_seed(3);
@@ -87,7 +82,7 @@ TEST(DraftsTest, LogProbabilitiesAreTheSameWithDrafts) {
     EXPECT_GE(answer.output_tokens, 20u);
     return answer.log_probabilities;
   };
-  EXPECT_EQ(ask({}), ask({"--drafter", drafter, "--drafts", "4", "--fixed-drafts"}));
+  EXPECT_EQ(ask({}), ask(kDrafts));
 }
 
 TEST(SamplingTest, EqualSeedsGiveEqualAnswersAndOthersDiffer) {

@@ -45,11 +45,13 @@ class DraftPlannerTest : public ::testing::Test {
                                const std::vector<const DraftAcceptance*>& acceptances,
                                int room = kDraftsMax) {
     std::vector<DraftPlanner::Sequence> sequences;
+    sequences.reserve(acceptances.size());
     for (const DraftAcceptance* acceptance : acceptances) {
       sequences.push_back({.acceptance = acceptance, .drafts_max = room});
     }
     planner.Plan(absl::MakeSpan(sequences));
     std::vector<int> drafts;
+    drafts.reserve(sequences.size());
     for (const auto& sequence : sequences) drafts.push_back(sequence.drafts);
     return drafts;
   }
@@ -101,9 +103,8 @@ TEST_F(DraftPlannerTest, ZeroDraftsMeansNone) {
   EXPECT_EQ(Plan(planner, {&good_, &good_}), (std::vector<int>{0, 0}));
 }
 
-// By brute force over all plans of few sequences: none has less expected time per token. Equal
-// drafts may be swapped, so times are compared and not plans.
-TEST_F(DraftPlannerTest, WalkFindsThePlanOfLeastTimePerToken) {
+// By brute force over all plans of few sequences: none has much less expected time per token.
+TEST_F(DraftPlannerTest, WalkIsWithinAPassOfTheBestPlan) {
   for (uint64_t seed = FirstSeed(); seed < FirstSeed() + 200; ++seed) {
     SCOPED_TRACE(seed);
     RandomWalk walk(seed);

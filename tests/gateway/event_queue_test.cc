@@ -38,6 +38,24 @@ TEST(EventQueueTest, JoinsTextOfASlowClient) {
   EXPECT_TRUE(queue.Pop()->has_finished());
 }
 
+TEST(EventQueueTest, JoinsLogProbabilitiesToo) {
+  EventQueue queue(/*events_max=*/2, /*steps_max=*/9);
+  for (uint32_t id = 0; id < 5; ++id) {
+    v1::GenerateEvent event;
+    event.set_candidate(0);
+    event.mutable_log_probabilities()->add_tokens()->mutable_chosen()->set_token_id(id);
+    ASSERT_TRUE(queue.Push(event).ok());
+    ASSERT_TRUE(queue.Push(Text(std::to_string(id))).ok());
+  }
+  const v1::GenerateEvent places = *queue.Pop();
+  ASSERT_EQ(places.log_probabilities().tokens_size(), 5);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(places.log_probabilities().tokens(i).chosen().token_id(), static_cast<uint32_t>(i));
+  }
+  EXPECT_EQ(queue.Pop()->text().text(), "01234");
+  EXPECT_TRUE(queue.empty());
+}
+
 TEST(EventQueueTest, JoinsWhatIsOfOneKind) {
   const auto thought = [](const std::string& text) {
     v1::GenerateEvent event;

@@ -393,6 +393,8 @@ TEST_F(GatewayServiceTest, TellsItsModel) {
   EXPECT_EQ(model.name(), "test-model");
   EXPECT_EQ(model.context_tokens_max(), 256u) << "what the workers can hold";
   EXPECT_EQ(model.default_sampling().top_k(), 64u);
+  EXPECT_EQ(model.default_sampling().repetition_penalty(), 1);
+  EXPECT_EQ(model.limits().log_probabilities_max(), 20u);
   EXPECT_EQ(model.limits().image_token_budgets_size(), 5);
   EXPECT_EQ(model.limits().audio_seconds_max(), 2);
   v1::GetModelRequest other;

@@ -160,6 +160,14 @@ TEST(OutputTokensMaxTest, FitsTheContext) {
       status.message(),
       "max_output_tokens: found a prompt of 90 tokens and an answer of 11, allowed is at most "
       "100 tokens together");
+  for (const std::optional<int> most : {std::optional<int>(5), std::optional<int>()}) {
+    request.output_tokens_max = most;
+    request.rules.output_tokens_min = static_cast<uint32_t>(most.value_or(10));
+    EXPECT_TRUE(OutputTokensMax(request, prompt, 100).ok());
+    ++request.rules.output_tokens_min;
+    status = OutputTokensMax(request, prompt, 100).status();
+    EXPECT_EQ(GetErrorDetail(status)->field, "min_output_tokens");
+  }
   prompt.ids.resize(100);
   status = OutputTokensMax(request, prompt, 100).status();
   EXPECT_EQ(GetErrorDetail(status)->field, "messages");

@@ -76,11 +76,6 @@ TEST_F(SamplingReaderTest, RefusesWhatIsOutOfRange) {
               for (int i = 0; i < 257; ++i) r.mutable_sampling()->add_logit_bias();
             }),
             "sampling.logit_bias");
-  EXPECT_EQ(refused([](auto& r) {
-              r.set_max_output_tokens(4);
-              r.set_min_output_tokens(5);
-            }),
-            "min_output_tokens");
   EXPECT_EQ(refused([](auto& r) { r.set_thinking_budget_tokens(5); }), "thinking_budget_tokens");
 }
 
