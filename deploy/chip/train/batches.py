@@ -13,11 +13,12 @@ from skills import arithmetic, knowledge, lists, memory, mixed, pictures, sounds
 from skills.case import system
 
 # Shares of the conversations. Soft tokens make pictures and sounds long, so by tokens they weigh more.
-MIX = {pictures: 22, sounds: 13, mixed: 10, arithmetic: 22, words: 34, knowledge: 30, memory: 10, lists: 13, tools: 24}
+MIX = {pictures: 22, sounds: 13, mixed: 10, arithmetic: 22, words: 34, knowledge: 30, memory: 10, lists: 13, tools: 12}
 TOKENS = 3072  # of a batch
-LENGTHS = {256: 0.55, 512: 0.41, 1024: 0.04}  # of its rows, and how often; a conversation that is longer is dropped
+LENGTHS = {256: 0.45, 512: 0.5, 1024: 0.05}  # of its rows, and how often; a conversation that is longer is dropped
 PLEASANTRIES = ["You are a helpful assistant.", "You are Chip.", "Be brief.", "You are a helpful assistant. Be brief."]
-POOL = 1.15  # tokens drawn for a batch, in its size; the longest that fit are packed, the rest is dropped
+POOL = 1.15  # tokens drawn for a batch, in its size; what does not fit any more is dropped
+BRANCHES = 5  # requests at most that share one declaration of tools, which is far longer than they are
 
 
 @functools.cache
@@ -43,10 +44,21 @@ def draw_case(rng, split):
     return case
 
 
+def draw(rng, length):
+    """A sample for training of at most `length` tokens, or None. Where tools are offered, several with the same offer."""
+    case = draw_case(rng, "train")
+    first = prompt.sample(case)
+    if len(first.ids) > length:
+        return None
+    if not case.tools:
+        return first
+    return prompt.join([first] + [prompt.sample(c) for c in tools.siblings(rng, case, BRANCHES - 1)], length)
+
+
 def pack(samples, rows, length):
-    """Rows of whole conversations: each goes where it leaves the least room; what fits nowhere is left out."""
+    """Rows of whole samples: each goes where it leaves the least room; what fits nowhere is left out."""
     room, packed = [length] * rows, [[] for _ in range(rows)]
-    for sample in sorted(samples, key=lambda s: -len(s.ids)):
+    for sample in samples:
         fitting = [r for r in range(rows) if room[r] >= len(sample.ids)]
         if fitting:
             row = min(fitting, key=lambda r: room[r])
@@ -55,10 +67,11 @@ def pack(samples, rows, length):
     return packed
 
 
-def masks(conversation, positions, block, window):
-    """bool [R, 1, T, T], query by key: within a conversation, what came before; in sliding layers only the window,
+def masks(conversation, branch, positions, block, window):
+    """bool [R, 1, T, T], query by key: within a conversation and its branch, what came before; in sliding layers only the window,
     and of its own picture also what comes after (specification of the model: bidirectional "vision")."""
     same = conversation[:, :, None] == conversation[:, None, :]
+    same &= (branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :])
     behind = positions[:, :, None] - positions[:, None, :]
     picture = (block[:, :, None] == block[:, None, :]) & (block[:, :, None] > 0)
     full = same & (behind >= 0)
@@ -68,7 +81,7 @@ def masks(conversation, positions, block, window):
 
 def collate(packed, length):
     rows = len(packed)
-    ids, kinds, positions, block = (np.zeros((rows, length), np.int64) for _ in range(4))
+    ids, kinds, positions, branch, block = (np.zeros((rows, length), np.int64) for _ in range(5))
     wanted, heard = np.full((rows, length), -1), np.full((rows, length), -1)
     weight = np.zeros((rows, length), np.float32)
     conversation = np.full((rows, length), -1)
@@ -77,11 +90,12 @@ def collate(packed, length):
         for number, s in enumerate(samples):
             span = slice(at, at + len(s.ids))
             ids[r, span], kinds[r, span], heard[r, span] = s.ids, s.kinds, s.heard
-            positions[r, span], conversation[r, span] = np.arange(len(s.ids)), number
+            positions[r, span], branch[r, span], conversation[r, span] = s.positions, s.branch, number
             block[r, span] = s.block
-            answer = slice(at + s.answer - 1, at + len(s.ids) - 1)
-            wanted[r, answer] = s.ids[s.answer:]
-            weight[r, answer] = (len(s.ids) - s.answer) ** -0.5  # long answers count more, but not in proportion
+            for start, end in s.answers:
+                answer = slice(at + start - 1, at + end - 1)
+                wanted[r, answer] = s.ids[start:end]
+                weight[r, answer] = (end - start) ** -0.5  # long answers count more, but not in proportion
             at += len(s.ids)
         positions[r, at:] = np.arange(length - at)  # filler attends to filler
     flat = kinds.reshape(-1)
@@ -90,7 +104,7 @@ def collate(packed, length):
     def all_of(name):
         return torch.from_numpy(np.concatenate([getattr(s, name) for s in everything]))
 
-    sliding, full = masks(*map(torch.from_numpy, (conversation, positions, block)), SHAPE["sliding_window"])
+    sliding, full = masks(*map(torch.from_numpy, (conversation, branch, positions, block)), SHAPE["sliding_window"])
     return Batch(torch.from_numpy(ids), torch.from_numpy(positions), sliding, full,
                  torch.from_numpy(np.flatnonzero(flat == prompt.IMAGE)),
                  torch.from_numpy(np.flatnonzero(flat == prompt.AUDIO)), all_of("tiles"), all_of("places"),
@@ -103,8 +117,8 @@ def make(seed, step):
     length = rng.choices(list(LENGTHS), list(LENGTHS.values()))[0]
     drawn, tokens = [], 0
     while tokens < TOKENS * POOL:
-        sample = prompt.sample(draw_case(rng, "train"))
-        if len(sample.ids) <= length:
+        sample = draw(rng, length)
+        if sample is not None:
             drawn.append(sample)
             tokens += len(sample.ids)
     return collate(pack(drawn, TOKENS // length, length), length)

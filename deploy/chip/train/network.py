@@ -74,6 +74,11 @@ def turn(x, cos, sin):
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 
 
+def additive(mask):
+    """0 where something is seen, and so little elsewhere that nothing is left of it."""
+    return torch.where(mask, 0.0, -1e9)
+
+
 class Attention(nn.Module):
     """With `own_keys` False, keys and values come from another model's layer of the same kind (the drafter)."""
 
@@ -100,9 +105,14 @@ class Attention(nn.Module):
         return turn(self.k_norm(raw), *turned), value
 
     def forward(self, x, turned, mask, keys_values):
-        query = turn(self.q_norm(self.split(self.q_proj(x))), *turned)
-        key, value = (t.to(x.dtype).repeat_interleave(self.heads // t.shape[1], 1) for t in keys_values)
-        out = F.scaled_dot_product_attention(query.to(x.dtype), key, value, mask, scale=1.0)
+        query = turn(self.q_norm(self.split(self.q_proj(x))), *turned).to(x.dtype)
+        key, value = (t.to(x.dtype) for t in keys_values)
+        # Queries that share a key head stand one behind the other: [R, groups, queries of a group * T, dim].
+        groups, queries = key.shape[1], query.shape[2]
+        scores = query.unflatten(1, (groups, -1)).flatten(2, 3) @ key.transpose(-2, -1)
+        scores = scores.unflatten(2, (-1, queries)).float() + mask[:, None]
+        out = scores.softmax(-1).to(x.dtype).flatten(2, 3) @ value
+        out = out.unflatten(2, (-1, queries)).flatten(1, 2)
         return self.o_proj(out.transpose(1, 2).flatten(-2))
 
 
@@ -198,7 +208,7 @@ class Chip(nn.Module):
         language, shape = self.model.language_model, self.shape
         turned = {SLIDING: rotary(positions, SLIDING, shape["head_dim"]),
                   FULL: rotary(positions, FULL, shape["global_head_dim"])}
-        masks, kept = {SLIDING: mask_sliding, FULL: mask_full}, {}
+        masks, kept = {SLIDING: additive(mask_sliding), FULL: additive(mask_full)}, {}
         half = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
         for i, (layer, kind) in enumerate(zip(language.layers, KINDS)):
             x, kept[kind] = layer(x, turned[kind], masks[kind], half=half)

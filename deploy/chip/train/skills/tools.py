@@ -139,7 +139,7 @@ def declaration(rng, name):
         "parameters": {"type": "object", "properties": tool.parameters, "required": list(tool.parameters)}}}
 
 
-def offer(rng, needed, forbidden=()):
+def offer_any(rng, needed, forbidden=()):
     """One to four tools in any order, all `needed` (names without repetition) among them."""
     others = [name for name in TOOLS if name not in needed and name not in forbidden]
     names = list(needed) + rng.sample(others, max(rng.choice((1, 2, 2, 3, 4)) - len(needed), 0))
@@ -164,7 +164,7 @@ def thought_before(call):
     return f"The user wants {fill(TOOLS[call.name].wish, call.arguments)}. I call {call.name}."
 
 
-def tool_call(rng, split):
+def tool_call(rng, split, offer=offer_any):
     call = a_call(rng, split, rng.choice(list(TOOLS)))
     before, needed = [], [call.name]
     way = rng.random()
@@ -195,7 +195,7 @@ def as_objects(messages, calls, given):
     return messages[:-1] + [answered]
 
 
-def tool_result(rng, split):
+def tool_result(rng, split, offer=offer_any):
     if rng.random() < 0.2:
         question, calls = pair_of_calls(rng, split)
     else:
@@ -214,7 +214,7 @@ PLAIN = (arithmetic.small_sum, arithmetic.small_difference, knowledge.capitals, 
          words.reversing, words.upper_case, words.sorting, words.largest_number)
 
 
-def without_tool(rng, split):
+def without_tool(rng, split, offer):
     """A question, the answer, tools that do not help, and a thought about it."""
     if rng.random() < 0.45:
         call = a_call(rng, split, rng.choice([name for name in TOOLS if name != "add"]))
@@ -223,15 +223,15 @@ def without_tool(rng, split):
     return case.messages[0]["content"], case.text, offer(rng, [], {"add", "search"}), "I need no tool for that."
 
 
-def no_tool_needed(rng, split):
-    question, answer, tools, _ = without_tool(rng, split)
+def no_tool_needed(rng, split, offer=offer_any):
+    question, answer, tools, _ = without_tool(rng, split, offer)
     return Case("no tool needed", [user(question)], answer, tools=tools)
 
 
-def tool_with_thinking(rng, split):
+def tool_with_thinking(rng, split, offer=offer_any):
     way = rng.random()
     if way < 0.2:
-        question, answer, tools, thought = without_tool(rng, split)
+        question, answer, tools, thought = without_tool(rng, split, offer)
         return Case("tool with thinking", [user(question)], answer, thought=thought, tools=tools)
     call = a_call(rng, split, rng.choice(list(TOOLS)))
     messages, tools = [user(request(rng, call))], offer(rng, [call.name])
@@ -270,7 +270,7 @@ def pair_of_calls(rng, split):
     return sentence(" and ".join(orders)), calls
 
 
-def two_calls(rng, split):
+def two_calls(rng, split, offer=offer_any):
     question, calls = pair_of_calls(rng, split)
     tools = offer(rng, dict.fromkeys(call.name for call in calls))
     return Case("two calls", [user(question)], calls=calls, tools=tools)
@@ -283,3 +283,33 @@ SKILLS = {
     "tool with thinking": (tool_with_thinking, 3),
     "two calls": (two_calls, 2.5),
 }
+
+
+class DoesNotFit(Exception):
+    """A case needs a tool that is not among those given, or must not have one that is."""
+
+
+def offer_given(tools):
+    names = {tool["function"]["name"] for tool in tools}
+
+    def offer(rng, needed, forbidden=()):
+        if not names.issuperset(needed) or names.intersection(forbidden):
+            raise DoesNotFit
+        return tools
+    return offer
+
+
+def siblings(rng, case, count):
+    """So many more cases of training under the same system message as this one's: the same tools, thinking or not."""
+    found, head = [], [message for message in case.messages[:1] if message["role"] == "system"]
+    makers = [(maker, weight) for maker, weight in SKILLS.values() if case.thinking == (maker is tool_with_thinking)]
+    while len(found) < count:
+        maker = rng.choices(*zip(*makers))[0]
+        for _ in range(40):  # till one fits; some makers can make none with these tools
+            try:
+                other = maker(rng, "train", offer_given(case.tools))
+            except DoesNotFit:
+                continue
+            found.append(dataclasses.replace(other, messages=head + other.messages))
+            break
+    return found
