@@ -116,7 +116,8 @@ void PrintTimings(const AskResult& result) {
   std::string text = absl::StrFormat(
       "request   %s, %s, seed %u\n"
       "workers   prefill %s, decode %s\n"
-      "tokens    %u prompt (%u image, %u audio, %u video), %u output (%u thought); ended by %s\n"
+      "tokens    %u prompt (%u image, %u audio, %u video; %u cached), %u output (%u thought); "
+      "ended by %s\n"
       "first     %.3f s to the first token\n"
       "rate      %.2f tokens/s after the first\n"
       "phases    queue %.3f, media %.3f, prefill %.3f, grant wait %.3f, transfer exposed %s, "
@@ -124,8 +125,9 @@ void PrintTimings(const AskResult& result) {
       "total     %.3f s\n",
       result.request_id, result.started.response_id(), result.started.seed(),
       result.summary.prefill_worker(), result.summary.decode_worker(), usage.prompt_tokens(),
-      usage.image_tokens(), usage.audio_tokens(), usage.video_tokens(), usage.output_tokens(),
-      usage.thought_tokens(), ReasonWord(result.finished), t.time_to_first_token_seconds(),
+      usage.image_tokens(), usage.audio_tokens(), usage.video_tokens(),
+      usage.cached_prompt_tokens(), usage.output_tokens(), usage.thought_tokens(),
+      ReasonWord(result.finished), t.time_to_first_token_seconds(),
       after_first > 0 ? decoded / after_first : 0, t.queue_seconds(), t.media_seconds(),
       t.prefill_seconds(), t.grant_wait_seconds(), exposed, t.handover_seconds(),
       t.decode_seconds(), t.total_seconds());

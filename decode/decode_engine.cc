@@ -92,6 +92,7 @@ void DecodeEngine::Run() {
     ExpireDeadlines();
     sequences_.remove_if([](const Sequence& s) { return s.phase == Phase::kEnded && !s.pinned; });
     if (stopping_ && sequences_.empty()) return;
+    GrantClaims();
     Step();
     PublishLoad();
   }
@@ -168,7 +169,18 @@ void DecodeEngine::Handle(const Reserve& reserve) {
     intake_.Reserved(reserve.transfer, LinkError(Reason::kStaleEpoch, "not expected any more"));
     return;
   }
-  intake_.Reserved(reserve.transfer, ReserveFor(*sequence, reserve.plan));
+  sequence->claimed = reserve.plan;
+}
+
+// In order of arrival: a large prompt is not overtaken by small ones again and again.
+void DecodeEngine::GrantClaims() {
+  for (Sequence& sequence : sequences_) {
+    if (!sequence.claimed) continue;
+    auto reserved = ReserveFor(sequence, *sequence.claimed);
+    if (GetReason(reserved.status()) == Reason::kKvCacheFull) return;
+    sequence.claimed.reset();
+    intake_.Reserved(sequence.transfer, std::move(reserved));
+  }
 }
 
 absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
@@ -253,14 +265,7 @@ void DecodeEngine::Unpin(Sequence& sequence) {
 // ---- The batch ----
 
 void DecodeEngine::Step() {
-  GrowTables();
-  in_step_.clear();
-  generations_.clear();
-  for (Sequence& sequence : sequences_) {
-    if (sequence.phase != Phase::kRunning) continue;
-    in_step_.push_back(&sequence);
-    generations_.push_back(&sequence.generation);
-  }
+  ChooseSequences();
   if (in_step_.empty()) return;
   const absl::Time begin = clock_.Now();
   for (Sequence* sequence : in_step_) {
@@ -277,16 +282,33 @@ void DecodeEngine::Step() {
   CountStep(summary, begin);
 }
 
-// Room for one more position of every running sequence. When the pools are dry the youngest
-// sequence ends, so that the older ones get through.
-void DecodeEngine::GrowTables() {
+// All that run and have room for one more position.
+void DecodeEngine::ChooseSequences() {
+  in_step_.clear();
+  generations_.clear();
+  oldest_waits_ = false;
   for (Sequence& sequence : sequences_) {
-    while (sequence.phase == Phase::kRunning && !sequence.generation.table.Extend(1).ok()) {
-      EndWithError(*Youngest(),
-                   LinkError(Reason::kKvCacheFull,
-                             "the worker ran out of KV pages while generating", kRetryAfter));
-    }
+    if (sequence.phase != Phase::kRunning || !Grow(sequence)) continue;
+    in_step_.push_back(&sequence);
+    generations_.push_back(&sequence.generation);
   }
+}
+
+// False: it takes no part in this step. The oldest then waits for what those that receive will give
+// back; any other has been preempted.
+bool DecodeEngine::Grow(Sequence& sequence) {
+  while (!sequence.generation.table.Extend(1).ok()) {
+    Sequence& youngest = Youngest();
+    const bool is_oldest = in_step_.empty();
+    if (&youngest == &sequence && is_oldest) {
+      oldest_waits_ = true;
+      return false;
+    }
+    metrics_.preemptions_total.Increment();
+    EndWithError(youngest, LinkError(Reason::kPreempted, "other sequences needed its KV pages"));
+    if (&youngest == &sequence) return false;
+  }
+  return true;
 }
 
 // Each gateway hears of all its sequences at once. They are few, so nothing sorts them.
@@ -351,6 +373,10 @@ void DecodeEngine::Leave(Sequence& sequence, Reason reason) {
   sequence.phase = Phase::kEnded;
   step_.Leave(sequence.generation);
   sequence.generation.table.Release();
+  if (sequence.claimed) {
+    sequence.claimed.reset();
+    intake_.Reserved(sequence.transfer, LinkError(Reason::kStaleEpoch, "not expected any more"));
+  }
   intake_.Forget(sequence.transfer.ticket, reason);
 }
 
@@ -378,7 +404,7 @@ void DecodeEngine::ExpireDeadlines() {
 absl::Duration DecodeEngine::WaitTime() const {
   absl::Time next = absl::InfiniteFuture();
   for (const Sequence& sequence : sequences_) {
-    if (sequence.phase == Phase::kRunning) return absl::ZeroDuration();
+    if (sequence.phase == Phase::kRunning && !oldest_waits_) return absl::ZeroDuration();
     if (sequence.phase != Phase::kEnded) next = std::min(next, sequence.job.request.deadline);
   }
   return next - clock_.Now();
@@ -391,20 +417,19 @@ DecodeEngine::Sequence* DecodeEngine::Find(TransferId transfer) {
   return nullptr;
 }
 
-DecodeEngine::Sequence* DecodeEngine::Youngest() {
-  for (auto it = sequences_.rbegin(); it != sequences_.rend(); ++it) {
-    if (it->phase == Phase::kRunning) return &*it;
-  }
-  return nullptr;
+// Of those that run, of which there is one.
+DecodeEngine::Sequence& DecodeEngine::Youngest() {
+  return *std::find_if(sequences_.rbegin(), sequences_.rend(),
+                       [](const Sequence& s) { return s.phase == Phase::kRunning; });
 }
 
 void DecodeEngine::PublishLoad() {
-  int64_t owned_pages = 0;
+  int64_t owners = 0;
   for (const Sequence& sequence : sequences_) {
-    owned_pages += static_cast<int64_t>(sequence.generation.table.full().pages.size() +
-                                        sequence.generation.table.sliding().pages.size());
+    owners += static_cast<int64_t>(sequence.generation.table.full().pages.size() +
+                                   sequence.generation.table.sliding().pages.size());
   }
-  metrics_.load.Publish(host_.pools(), owned_pages, load_);
+  metrics_.load.Publish(host_.pools(), {.owners = owners}, load_);
 }
 
 }  // namespace cleave

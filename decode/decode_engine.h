@@ -4,6 +4,7 @@
 #include <atomic>
 #include <list>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -26,8 +27,11 @@ struct DecodeEngineOptions {
 // Owns one thread, "decode", which owns everything below the mailbox. All other threads only post.
 //
 // A sequence is announced (it has a ticket and no pages), receives (pages reserved and pinned for
-// the link), runs (in every step) and leaves. It leaves the batch at once when it finishes or is
-// cancelled; pages that the link may still write stay pinned until the link has let go.
+// the link), runs (in every step) and leaves. A claim that finds no pages waits for them behind
+// those before it. When a running sequence cannot grow, the youngest is given back to its gateway
+// (PREEMPTED); the oldest never is, so the worker always gets on. It leaves the batch at once when
+// it finishes or is cancelled; pages that the link may still write stay pinned until the link has
+// let go.
 class DecodeEngine {
  public:
   // Everything outlives the engine; `intake` answers through the OnX calls below.
@@ -58,6 +62,7 @@ class DecodeEngine {
     DecodeJob job;
     TransferId transfer;
     Phase phase = Phase::kAnnounced;
+    std::optional<TransferPlan> claimed;  // waits for pages
     Generation generation;
     bool pinned = false;  // the link may write
     std::vector<PageId> pinned_full, pinned_sliding;
@@ -101,10 +106,12 @@ class DecodeEngine {
   void Handle(const Failed& failed);
 
   void Announce(Sequence& sequence);
+  void GrantClaims();
   absl::StatusOr<std::unique_ptr<TransferDestination>> ReserveFor(Sequence& sequence,
                                                                   const TransferPlan& plan);
   void Step();
-  void GrowTables();
+  void ChooseSequences();
+  bool Grow(Sequence& sequence);
   void Tell();
   StepTokens NewTokens(const Sequence& sequence);
   void CountStep(const DecodeStepSummary& summary, absl::Time begin);
@@ -114,7 +121,7 @@ class DecodeEngine {
   void ExpireDeadlines();
   absl::Duration WaitTime() const;
   Sequence* Find(TransferId transfer);
-  Sequence* Youngest();
+  Sequence& Youngest();
   void PublishLoad();
 
   ModelHost& host_;
@@ -132,6 +139,7 @@ class DecodeEngine {
   std::vector<Sequence*> in_step_;
   std::vector<Generation*> generations_;
   std::vector<StepTokens> told_;
+  bool oldest_waits_ = false;  // runs alone, and those that receive hold the pages it needs
   bool stopping_ = false;
   std::atomic<bool> stop_{false};
   std::thread thread_;  // last: starts when everything else is there

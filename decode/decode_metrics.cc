@@ -30,6 +30,8 @@ DecodeMetrics::DecodeMetrics(prometheus::Registry& registry)
                                        "Sequences that ended with an error on this worker.")),
       requests_cancelled_total(AddCounter(registry, "cleave_decode_cancelled_total",
                                           "Sequences that a gateway has cancelled or dropped.")),
+      preemptions_total(AddCounter(registry, "cleave_decode_preemptions_total",
+                                   "Sequences given back because others needed their KV pages.")),
       step_seconds(AddHistogram(registry, "cleave_decode_step_seconds",
                                 "Duration of one engine step.", StepBuckets())),
       batch_size(AddHistogram(registry, "cleave_decode_batch_size", "Sequences of one engine step.",

@@ -20,6 +20,7 @@ struct DecodeMetrics {
   prometheus::Counter& output_tokens_total;
   prometheus::Counter& requests_failed_total;
   prometheus::Counter& requests_cancelled_total;
+  prometheus::Counter& preemptions_total;
   prometheus::Histogram& step_seconds;
   prometheus::Histogram& batch_size;
   prometheus::Histogram& handover_seconds;

@@ -13,8 +13,8 @@ namespace cleave {
 struct EngineLoad {
   std::atomic<int64_t> requests_waiting{0};  // accepted, not in a step yet
   std::atomic<int64_t> requests_running{0};
-  std::atomic<int64_t> queued_tokens{0};  // accepted and not computed
-  std::atomic<int64_t> full_pages_free{0};
+  std::atomic<int64_t> queued_tokens{0};    // accepted and not computed
+  std::atomic<int64_t> full_pages_free{0};  // or spare
   std::atomic<int64_t> sliding_pages_free{0};
   std::atomic<double> step_seconds{0};  // mean in which the newest step counts for a fifth
 
@@ -25,13 +25,22 @@ struct EngineLoad {
   }
 };
 
+// Who holds the pages of both pools, as the engine knows it.
+struct KvHoldings {
+  // Over live requests and entries of the prefix cache, the pages of each; one that two share
+  // counts twice.
+  int64_t owners = 0;
+  // Pages that only the prefix cache holds. They are as good as free.
+  int64_t spare_full = 0, spare_sliding = 0;
+};
+
 // The series that every worker has about its requests and its KV pages.
 struct EngineLoadMetrics {
   // `role`: "prefill" or "decode".
   EngineLoadMetrics(prometheus::Registry& registry, const std::string& role);
 
-  // Brings load and series up to date. `owned_pages`: of both pools, held by live requests.
-  void Publish(const KvPools& pools, int64_t owned_pages, EngineLoad& load);
+  // Brings load and series up to date.
+  void Publish(const KvPools& pools, const KvHoldings& held, EngineLoad& load);
 
   prometheus::Gauge& requests_waiting;
   prometheus::Gauge& requests_running;

@@ -21,6 +21,30 @@ absl::Status CheckIds(const std::vector<int32_t>& ids, absl::string_view field,
   return absl::OkStatus();
 }
 
+absl::Status CheckCache(const SequenceRequest& request) {
+  constexpr size_t kBoundariesMax = 8, kSaltBytesMax = 64;
+  const std::vector<int64_t>& boundaries = request.cache_boundaries;
+  if (boundaries.size() > kBoundariesMax) {
+    return InvalidField(Reason::kFieldInvalid, "cache_boundaries",
+                        absl::StrCat("at most ", kBoundariesMax), absl::StrCat(boundaries.size()));
+  }
+  int64_t begin = 1;
+  for (const int64_t boundary : boundaries) {
+    const auto end = static_cast<int64_t>(request.prompt_ids.size());
+    if (boundary < begin || boundary > end) {
+      return InvalidField(Reason::kFieldInvalid, "cache_boundaries",
+                          absl::StrCat("ascending, ", begin, " to ", end), absl::StrCat(boundary));
+    }
+    begin = boundary + 1;
+  }
+  if (request.cache_salt.size() > kSaltBytesMax) {
+    return InvalidField(Reason::kFieldInvalid, "cache_salt",
+                        absl::StrCat("at most ", kSaltBytesMax, " bytes"),
+                        absl::StrCat(request.cache_salt.size()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMedia(const std::vector<SoftSpan>& media, int64_t prompt_tokens) {
   int64_t free_from = 0;
   for (size_t i = 0; i < media.size(); ++i) {
@@ -96,6 +120,7 @@ absl::Status SequenceRequest::Validate(const ModelConfig& config,
     return InvalidField(Reason::kFieldInvalid, "sampling.top_p", "above 0, at most 1",
                         absl::StrCat(sampling.top_p));
   }
+  RETURN_IF_ERROR(CheckCache(*this));
   return CheckRules(*this, config);
 }
 

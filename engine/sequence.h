@@ -27,6 +27,8 @@ struct SoftSpan {
   int image_token_budget = 0;  // for pictures and frames
 
   int64_t end() const { return first_position + tokens; }
+
+  friend bool operator==(const SoftSpan&, const SoftSpan&) = default;
 };
 
 // How the next token is chosen; every field is set.
@@ -63,6 +65,9 @@ struct SequenceRequest {
   int log_probabilities = -1;  // how many of the likeliest are told beside the chosen; -1: none
   std::vector<int32_t> stop_ids;
   int64_t output_tokens_max = 0;
+  // Ends of beginnings of the prompt that later prompts may share, ascending; see PrefixCache.
+  std::vector<int64_t> cache_boundaries;
+  std::string cache_salt;  // prompts share only with those of the same salt
   absl::Time deadline = absl::InfiniteFuture();
 
   // Positions to compute before the first new token.

@@ -71,6 +71,8 @@ absl::StatusOr<SequenceRequest> SequenceFromProto(const cluster::v1::SequenceSpe
                    .seed = spec.sampling().seed()},
       .stop_ids = {spec.stop_ids().begin(), spec.stop_ids().end()},
       .output_tokens_max = spec.output_tokens_max(),
+      .cache_boundaries = {spec.cache_boundaries().begin(), spec.cache_boundaries().end()},
+      .cache_salt = spec.cache_salt(),
       .deadline = now + absl::Milliseconds(spec.time_left_milliseconds())};
   if (spec.has_rules()) request.rules = RulesFromProto(spec.rules());
   if (spec.has_log_probabilities()) {

@@ -180,6 +180,8 @@ absl::StatusOr<SequenceOrder> ChatCall::MakeOrder(const ChatRequest& request, Pr
                       .log_probabilities = request.log_probabilities,
                       .stop_ids = request.stop_ids,
                       .output_tokens_max = output_tokens_max,
+                      .cache_boundaries = std::move(prompt.cache_boundaries),
+                      .cache_salt = request.cache_salt,
                       .request_id = info_.request_id};
   if (!request.ignore_stop_tokens) {
     const std::vector<TokenId>& own = backend_.model->defaults.stop_ids;
@@ -212,7 +214,8 @@ absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route r
                             .order = std::move(order),
                             .route = std::move(route),
                             .accepted = accepted_,
-                            .deadline = deadline};
+                            .deadline = deadline,
+                            .rerouter = backend_.rerouter};
   const auto generation =
       std::make_shared<Generation>(std::move(options), shared_from_this(), *backend_.clock);
   accepted_by_admission_ = true;
@@ -295,6 +298,9 @@ void ChatCall::OnEnd(const GenerationResult& result) {
     if (timer_) backend_.timers->Remove(*timer_);
     backend_.open->Remove(number_);
   }
+  prefill_worker_ = result.prefill_worker;
+  decode_worker_ = result.decode_worker;
+  usage_.set_cached_prompt_tokens(static_cast<uint32_t>(result.prefill_phases.cached_tokens));
   backend_.metrics->CountEnd(result);
   absl::Status status = result.status;
   if (status.ok()) status = SendFinished(result.cause);
@@ -393,8 +399,9 @@ absl::Status ChatCall::SendSummary(const GenerationResult* result) {
   *summary.mutable_usage() = usage_;
   if (result != nullptr) {
     *summary.mutable_timings() = ToProto(*result);
-    summary.set_prefill_worker(prefill_worker_);
-    summary.set_decode_worker(decode_worker_);
+    summary.set_prefill_worker(result->prefill_worker);
+    summary.set_decode_worker(result->decode_worker);
+    summary.set_replays(static_cast<uint32_t>(result->replays));
   } else {
     summary.mutable_timings()->set_total_seconds(
         absl::ToDoubleSeconds(backend_.clock->Now() - accepted_));
@@ -428,6 +435,7 @@ void ChatCall::End(const absl::Status& status) {
        {"reason", status.ok() ? "OK" : ReasonName(detail.reason)},
        {"field", detail.field},
        {"prompt_tokens", usage_.prompt_tokens()},
+       {"cached_tokens", usage_.cached_prompt_tokens()},
        {"output_tokens", usage_.output_tokens()},
        {"prefill", prefill_worker_},
        {"decode", decode_worker_},

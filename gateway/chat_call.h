@@ -46,6 +46,7 @@ struct ChatBackend {
   TimerQueue* timers;
   TaskPool* tasks;
   OpenGenerations* open;
+  Rerouter* rerouter;
   GatewayMetrics* metrics;
   absl::Duration request_timeout_max;
   absl::Duration read_patience;  // with clients that still read an answer that has ended

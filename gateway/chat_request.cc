@@ -110,6 +110,10 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
   RETURN_IF_ERROR(ReadStop(request, model.limits, read.stop));
   RETURN_IF_ERROR(ReadStopIds(request, model, read.stop_ids));
   FieldReader fields(model.limits);
+  RETURN_IF_ERROR(AtMost("cache_salt", static_cast<int64_t>(request.cache_salt().size()),
+                         model.limits.cache_salt_bytes_max, " bytes"));
+  RETURN_IF_ERROR(fields.CheckText("cache_salt", request.cache_salt()));
+  read.cache_salt = request.cache_salt();
   ASSIGN_OR_RETURN(std::vector<Tool> tools, ReadTools(request, model.limits, fields));
   if (request.tool_choice() != v1::TOOL_CHOICE_NONE) read.conversation.tools = std::move(tools);
   RETURN_IF_ERROR(ReadMessages(request, model, fields, read));

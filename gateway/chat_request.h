@@ -42,6 +42,7 @@ struct ChatRequest {
   std::optional<int> output_tokens_max;
   std::vector<std::string> stop;
   std::vector<TokenId> stop_ids;  // beside the model's own
+  std::string cache_salt;         // prompts share KV only with those of the same
   bool validate_only = false;
   bool ignore_stop_tokens = false;
 };

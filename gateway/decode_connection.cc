@@ -20,7 +20,7 @@ bool DecodeConnection::Expect(RequestNumber request, uint32_t epoch, const Seque
   expect.set_request(static_cast<uint64_t>(request));
   expect.set_epoch(epoch);
   *expect.mutable_sequence() = ToProto(order, time_left);
-  return BeginRequest(request, {std::move(events), tokens}, std::move(message));
+  return BeginRequest(request, {std::move(events), tokens, epoch}, std::move(message));
 }
 
 void DecodeConnection::OnMessage(const cluster::v1::DecodeToGateway& message) {
@@ -28,11 +28,11 @@ void DecodeConnection::OnMessage(const cluster::v1::DecodeToGateway& message) {
     OnStep(message.step());
   } else if (message.has_ticket()) {
     const cluster::v1::TicketIssued& issued = message.ticket();
-    const auto events = Find(RequestNumber{issued.request()});
+    const auto events = Find(RequestNumber{issued.request()}, issued.epoch());
     if (events != nullptr) events->OnTicket(issued.epoch(), issued.ticket());
   } else if (message.has_ended()) {
     const cluster::v1::SequenceEnded& ended = message.ended();
-    const auto events = Find(RequestNumber{ended.request()});
+    const auto events = Find(RequestNumber{ended.request()}, ended.epoch());
     if (events == nullptr) return;  // ended here; its cancel is on the way
     LetGo(RequestNumber{ended.request()});
     events->OnDecodeEnded(ended.epoch(), cleave::FromProto(ended.status()));
@@ -41,7 +41,7 @@ void DecodeConnection::OnMessage(const cluster::v1::DecodeToGateway& message) {
 
 void DecodeConnection::OnStep(const cluster::v1::StepTokens& step) {
   for (const cluster::v1::SequenceTokens& sequence : step.sequences()) {
-    const auto events = Find(RequestNumber{sequence.request()});
+    const auto events = Find(RequestNumber{sequence.request()}, sequence.epoch());
     if (events == nullptr) continue;
     std::optional<DecodePhases> phases;
     if (sequence.has_timings()) phases = FromProto(sequence.timings());

@@ -27,7 +27,7 @@ class DecodeConnection final
   std::string kv_link_address() const override { return address(); }
 
  private:
-  void TellLost(WorkerEvents& events) override { events.OnDecodeLost(); }
+  void TellLost(WorkerEvents& events, uint32_t epoch) override { events.OnDecodeLost(epoch); }
   void OnMessage(const cluster::v1::DecodeToGateway& message) override;
   void OnStep(const cluster::v1::StepTokens& step);
 };

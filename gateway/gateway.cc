@@ -8,6 +8,7 @@
 #include "gateway/chat_service.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/model_service.h"
+#include "gateway/pool_rerouter.h"
 #include "gateway/request_error.h"
 #include "gateway/token_service.h"
 #include "runtime/base/log.h"
@@ -32,6 +33,7 @@ class GatewayServer final : public Gateway {
         tasks_(options.prepare_threads),
         pool_(options.workers, clock_, timers_,
               [this](const PoolState& state) { OnPoolState(state); }),
+        rerouter_(pool_, timers_, clock_, metrics_),
         backend_{.model = &model_,
                  .clock = &clock_,
                  .pool = &pool_,
@@ -39,6 +41,7 @@ class GatewayServer final : public Gateway {
                  .timers = &timers_,
                  .tasks = &tasks_,
                  .open = &open_,
+                 .rerouter = &rerouter_,
                  .metrics = &metrics_,
                  .request_timeout_max = options.request_timeout_max,
                  .read_patience = options.read_patience},
@@ -117,6 +120,7 @@ class GatewayServer final : public Gateway {
   OpenGenerations open_;
   TaskPool tasks_;
   WorkerPool pool_;
+  PoolRerouter rerouter_;
   const ChatBackend backend_;
   ChatService chat_;
   ModelService models_;

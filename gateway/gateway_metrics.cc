@@ -79,6 +79,13 @@ constexpr char kRequestsHelp[] = "Calls that ended, by outcome and reason";
 constexpr char kAdmission[] = "cleave_gateway_admission_total";
 constexpr char kAdmissionHelp[] = "Requests taken or refused before any worker had them";
 
+std::map<Reason, prometheus::Counter*> AddReplays(prometheus::Registry& registry,
+                                                  const char* arithmetic) {
+  return ByReason(registry, "cleave_gateway_replays_total",
+                  "Requests that went on on other workers or at a later time, by why", AllReasons(),
+                  {{"arithmetic", arithmetic}});
+}
+
 prometheus::Gauge& AddWorkers(prometheus::Registry& registry, const std::string& role) {
   return AddGauge(registry, "cleave_gateway_workers", "Workers that take requests of this gateway.",
                   {{"role", role}});
@@ -108,6 +115,8 @@ GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string
                                    "Answers that were completed", "reason", kCauses)),
       request_cancelled_total(ByKey(registry, "cleave_request_cancelled_total",
                                     "Requests that their client gave up", "phase", kPhases)),
+      replays_equal_total(AddReplays(registry, "equal")),
+      replays_other_total(AddReplays(registry, "other")),
       request_ttft_seconds(AddHistogram(registry, "cleave_request_ttft_seconds",
                                         "Accepted until the first token", LatencyBuckets())),
       request_itl_seconds(AddHistogram(registry, "cleave_request_itl_seconds",

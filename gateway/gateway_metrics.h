@@ -24,6 +24,8 @@ struct GatewayMetrics {
   std::map<Reason, prometheus::Counter*> media_rejected_total;
   std::map<FinishCause, prometheus::Counter*> request_finished_total;
   std::map<GenerationPhase, prometheus::Counter*> request_cancelled_total;
+  // Tries after a request's first, on workers that compute the same bits, and on others.
+  std::map<Reason, prometheus::Counter*> replays_equal_total, replays_other_total;
 
   prometheus::Histogram& request_ttft_seconds;
   prometheus::Histogram& request_itl_seconds;   // between two steps of one answer

@@ -13,6 +13,11 @@ namespace {
 
 // How far a worker's deadline may be from the gateway's: the two clocks run apart a little.
 constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(100);
+// A request that has lost so many workers may be what they died of.
+constexpr int kWorkersLostMax = 2;
+constexpr int kFailedTriesMax = 5;
+constexpr absl::Duration kReroutePatience = absl::Seconds(30);
+constexpr absl::Duration kReroutePause = absl::Milliseconds(50);
 
 // Whether the file at `index` is one of those before it.
 bool OccursBefore(absl::Span<const MediaItem> media, size_t index) {
@@ -36,12 +41,13 @@ void LogIfUntyped(absl::string_view worker, const SequenceOrder& order,
 Generation::Generation(GenerationOptions options, std::shared_ptr<GenerationListener> listener,
                        const Clock& clock)
     : number_(options.number),
-      route_(std::move(options.route)),
+      rerouter_(options.rerouter),
       accepted_(options.accepted),
       deadline_(options.deadline),
       clock_(clock),
       listener_(std::move(listener)),
-      order_(std::move(options.order)) {}
+      order_(std::move(options.order)),
+      route_(std::move(options.route)) {}
 
 bool Generation::ended() const {
   MutexLock lock(mutex_);
@@ -75,27 +81,28 @@ void Generation::UploadNext() {
     ++media_sent_;
   }
   if (media_sent_ == order_.media.size()) return SendRun();
-  route_.prefill->PutMedia(
-      order_.media[media_sent_], TimeLeft(),
-      [self = shared_from_this()](const absl::Status& status) { self->OnMediaDone(status); });
+  route_.prefill->PutMedia(order_.media[media_sent_], TimeLeft(),
+                           [self = shared_from_this(), epoch = epoch_](const absl::Status& status) {
+                             self->OnMediaDone(epoch, status);
+                           });
 }
 
-void Generation::OnMediaDone(const absl::Status& status) {
+void Generation::OnMediaDone(uint32_t epoch, const absl::Status& status) {
   MutexLock lock(mutex_);
-  if (listener_ == nullptr) return;
+  if (!IsCurrent(epoch)) return;
   LogIfUntyped(route_.prefill->name(), order_, status);
   if (!status.ok()) {
-    return End(WithRequestField(UploadError(status), order_.media), FinishCause::kNone);
+    return GoOn(WithRequestField(UploadError(status), order_.media));
   }
   ++media_sent_;
   UploadNext();
 }
 
 void Generation::SendRun() {
-  result_.dispatch = clock_.Now() - accepted_;
+  if (result_.replays == 0) result_.dispatch = clock_.Now() - accepted_;
   prefill_holds_ = route_.prefill->Run(number_, epoch_, order_, TimeLeft(), *ticket_,
                                        route_.decode->kv_link_address(), shared_from_this());
-  if (!prefill_holds_) return End(NoPrefillWorker(), FinishCause::kNone);
+  if (!prefill_holds_) return GoOn(NoPrefillWorker());
   phase_ = GenerationPhase::kPrefill;
 }
 
@@ -104,15 +111,18 @@ void Generation::SendRun() {
 void Generation::OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
                               const PrefillPhases& phases) {
   MutexLock lock(mutex_);
-  if (!IsCurrent(epoch) || first_token_at_) return;
-  first_token_at_ = clock_.Now();
-  result_.time_to_first_token = *first_token_at_ - accepted_;
-  result_.prefill_phases = phases;
+  if (!IsCurrent(epoch) || first_token_came_) return;
+  first_token_came_ = true;
+  if (!first_token_at_) {
+    first_token_at_ = clock_.Now();
+    result_.time_to_first_token = *first_token_at_ - accepted_;
+    result_.prefill_phases = phases;
+  }
   if (phase_ <= GenerationPhase::kPrefill) {
     phase_ = has_steps_ ? GenerationPhase::kDecode : GenerationPhase::kTransfer;
   }
   if (finish != FinishCause::kNone) prefill_holds_ = false;  // nothing is left to transfer
-  AddTokens(0, std::move(token), finish);
+  AddTokens(tokens_before_, std::move(token), finish);
 }
 
 void Generation::OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens,
@@ -121,7 +131,7 @@ void Generation::OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens 
   if (!IsCurrent(epoch) || tokens.ids.empty()) return;
   has_steps_ = true;
   prefill_holds_ = false;  // a sequence that decodes has all its KV
-  if (first_token_at_) phase_ = GenerationPhase::kDecode;
+  if (first_token_came_) phase_ = GenerationPhase::kDecode;
   if (finish != FinishCause::kNone) decode_holds_ = false;
   if (phases) result_.decode_phases = *phases;
   AddTokens(first_index, std::move(tokens), finish);
@@ -186,8 +196,7 @@ void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
   decode_holds_ = false;
   LogIfUntyped(route_.decode->name(), order_, status);
   if (tokens_total_) return;  // its last token came before
-  End(status.ok() ? InvariantError("the decode worker ended without a finish") : ErrorOf(status),
-      FinishCause::kNone);
+  GoOn(status.ok() ? InvariantError("the decode worker ended without a finish") : ErrorOf(status));
 }
 
 void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
@@ -196,28 +205,96 @@ void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
   prefill_holds_ = false;
   LogIfUntyped(route_.prefill->name(), order_, status);
   // With steps there, the KV has arrived, whatever the prefill worker could still learn of it.
-  if (status.ok() && first_token_at_) result_.transfer_exposed = clock_.Now() - *first_token_at_;
-  if (status.ok() ? first_token_at_.has_value() : has_steps_ && first_token_at_) return;
-  End(status.ok() ? InvariantError("the prefill worker ended without a first token")
-                  : WithRequestField(ErrorOf(status), order_.media),
-      FinishCause::kNone);
+  if (status.ok() && first_token_came_ && result_.replays == 0) {
+    result_.transfer_exposed = clock_.Now() - *first_token_at_;
+  }
+  if (first_token_came_ && (status.ok() || has_steps_)) return;
+  GoOn(status.ok() ? InvariantError("the prefill worker ended without a first token")
+                   : WithRequestField(ErrorOf(status), order_.media));
 }
 
-void Generation::OnDecodeLost() {
+void Generation::OnDecodeLost(uint32_t epoch) {
   MutexLock lock(mutex_);
-  if (listener_ == nullptr) return;
+  if (!IsCurrent(epoch)) return;
   const bool was_needed = !tokens_total_;
   decode_holds_ = false;
-  if (was_needed) End(WorkerLost("decode"), FinishCause::kNone);
+  if (was_needed) GoOn(WorkerLost("decode"));
 }
 
-void Generation::OnPrefillLost() {
+void Generation::OnPrefillLost(uint32_t epoch) {
   MutexLock lock(mutex_);
-  if (listener_ == nullptr) return;
-  const bool was_needed = prefill_holds_ || !first_token_at_;
+  if (!IsCurrent(epoch)) return;
+  const bool was_needed = prefill_holds_ || !first_token_came_;
   prefill_holds_ = false;
-  if (was_needed) End(WorkerLost("prefill"), FinishCause::kNone);
+  if (was_needed) GoOn(WorkerLost("prefill"));
 }
+
+// ---- Another try.
+
+// What others may do better, at once or soon. When nothing has been told yet, a full cluster is the
+// client's to know, who may ask elsewhere.
+bool Generation::MayGoOn(const absl::Status& why) const {
+  if (rerouter_ == nullptr || clock_.Now() >= deadline_) return false;
+  if (workers_lost_ >= kWorkersLostMax || failed_tries_ > kFailedTriesMax) return false;
+  switch (GetReason(why)) {
+    case Reason::kPreempted:
+    case Reason::kWorkerLost:
+    case Reason::kDraining:
+    case Reason::kNoPrefillWorker:
+    case Reason::kMediaNotUploaded:
+    case Reason::kStaleEpoch:
+    case Reason::kKvTransferCorrupt:
+      return true;
+    case Reason::kQueueFull:
+    case Reason::kKvCacheFull:
+    case Reason::kTransferDeadline:
+      return !order_.emitted_ids.empty();
+    default:
+      return false;
+  }
+}
+
+// The workers cannot go on with it. Others do where these stopped, or it ends with `why`.
+void Generation::GoOn(const absl::Status& why) {
+  if (GetReason(why) == Reason::kWorkerLost) ++workers_lost_;
+  if (GetReason(why) != Reason::kPreempted) ++failed_tries_;
+  if (!MayGoOn(why)) return End(why, FinishCause::kNone);
+  ReleaseWorkers(why);
+  ++epoch_;
+  ++result_.replays;
+  phase_ = GenerationPhase::kQueue;
+  ticket_.reset();
+  media_sent_ = 0;
+  has_steps_ = first_token_came_ = false;
+  tokens_before_ = static_cast<int64_t>(order_.emitted_ids.size());
+  early_.clear();
+  tokens_total_.reset();
+  finish_ = FinishCause::kNone;
+  last_error_ = why;
+  give_up_at_ = clock_.Now() + kReroutePatience;
+  RestartAfter(absl::ZeroDuration());
+}
+
+void Generation::RestartAfter(absl::Duration pause) {
+  rerouter_->After(pause, [weak = weak_from_this(), epoch = epoch_] {
+    if (const std::shared_ptr<Generation> self = weak.lock()) self->Restart(epoch);
+  });
+}
+
+void Generation::Restart(uint32_t epoch) {
+  MutexLock lock(mutex_);
+  if (!IsCurrent(epoch)) return;
+  absl::StatusOr<Route> next = rerouter_->ChooseAgain(route_);
+  if (next.ok()) {
+    const Route last = std::exchange(route_, *std::move(next));
+    decode_holds_ = route_.decode->Expect(number_, epoch_, order_, TimeLeft(), shared_from_this());
+    if (decode_holds_) return rerouter_->OnReplay(GetReason(last_error_), last, route_);
+  }
+  if (clock_.Now() >= give_up_at_) return End(last_error_, FinishCause::kNone);
+  RestartAfter(kReroutePause);
+}
+
+// ---- Ends from outside.
 
 void Generation::Cancel(const absl::Status& why) {
   MutexLock lock(mutex_);
@@ -235,6 +312,8 @@ void Generation::End(const absl::Status& status, FinishCause cause) {
   result_.status = status;
   result_.cause = cause;
   result_.phase = phase_;
+  result_.prefill_worker = route_.prefill->name();
+  result_.decode_worker = route_.decode->name();
   result_.output_tokens = static_cast<int>(order_.emitted_ids.size());
   result_.total = now - accepted_;
   if (first_token_at_ && result_.decode_phases.decode == absl::ZeroDuration()) {

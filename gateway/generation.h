@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -31,9 +32,11 @@ struct GenerationResult {
   FinishCause cause = FinishCause::kNone;
   GenerationPhase phase = GenerationPhase::kQueue;  // in which it ended
   int output_tokens = 0;
-  absl::Duration dispatch;       // accepted until the prefill worker had the order
-  PrefillPhases prefill_phases;  // zero before the first token
-  DecodePhases decode_phases;    // decode is measured here when the worker did not tell
+  int replays = 0;                            // tries after the first
+  std::string prefill_worker, decode_worker;  // names, of the last try
+  absl::Duration dispatch;                    // accepted until the prefill worker had the order
+  PrefillPhases prefill_phases;               // zero before the first token
+  DecodePhases decode_phases;  // decode is measured here when the worker did not tell
   std::optional<absl::Duration> time_to_first_token;
   // From the first token until the prefill worker said that the KV had arrived.
   std::optional<absl::Duration> transfer_exposed;
@@ -62,11 +65,18 @@ struct GenerationOptions {
   Route route;
   absl::Time accepted;  // by the gateway; durations count from here
   absl::Time deadline;
+  Rerouter* rerouter = nullptr;  // outlives the request; null: it ends with its workers
 };
 
 // The state machine: Expect, Ticket, PutMedia for each distinct file, Run, then first token and
 // steps in whatever order they arrive, then one end. Every event takes the one mutex; calls to
 // workers and to the listener are made under it, so they never overlap.
+//
+// When a worker dies, drains or gives the request back, the same request goes on under the next
+// epoch: with the tokens that the client has as emitted_ids, on another pair or, when there is none
+// yet, on the first that comes. Nothing random is drawn anew, so the tokens are those it would have
+// had. What still comes from an earlier epoch is dropped. A request whose workers died twice ends:
+// it may be what they die of.
 //
 // At the end each worker that still holds something gets a Cancel, and the listener is let go.
 class Generation final : public WorkerEvents, public std::enable_shared_from_this<Generation> {
@@ -89,15 +99,20 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   void OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens, FinishCause finish,
                     const std::optional<DecodePhases>& phases) override;
   void OnDecodeEnded(uint32_t epoch, const absl::Status& status) override;
-  void OnDecodeLost() override;
+  void OnDecodeLost(uint32_t epoch) override;
   void OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
                     const PrefillPhases& phases) override;
   void OnPrefillEnded(uint32_t epoch, const absl::Status& status) override;
-  void OnPrefillLost() override;
+  void OnPrefillLost(uint32_t epoch) override;
 
  private:
+  // Restart is the second half of GoOn, once there is a pair.
+  void GoOn(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayGoOn(const absl::Status& why) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RestartAfter(absl::Duration pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Restart(uint32_t epoch);
   void UploadNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void OnMediaDone(const absl::Status& status);
+  void OnMediaDone(uint32_t epoch, const absl::Status& status);
   void SendRun() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Keeps tokens until those before them are there, then hands over what is in order.
   void AddTokens(int64_t first_index, AnswerTokens tokens, FinishCause finish)
@@ -113,7 +128,7 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const RequestNumber number_;
-  const Route route_;
+  Rerouter* const rerouter_;
   const absl::Time accepted_;
   const absl::Time deadline_;
   const Clock& clock_;
@@ -121,7 +136,8 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   mutable Mutex mutex_;
   std::shared_ptr<GenerationListener> listener_ ABSL_GUARDED_BY(mutex_);  // null after the end
   SequenceOrder order_ ABSL_GUARDED_BY(mutex_);
-  const uint32_t epoch_ = 1;
+  Route route_ ABSL_GUARDED_BY(mutex_);
+  uint32_t epoch_ ABSL_GUARDED_BY(mutex_) = 1;
   GenerationPhase phase_ ABSL_GUARDED_BY(mutex_) = GenerationPhase::kQueue;
   std::optional<uint64_t> ticket_ ABSL_GUARDED_BY(mutex_);
   size_t media_sent_ ABSL_GUARDED_BY(mutex_) = 0;  // of order_.media, from the front
@@ -134,6 +150,14 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   std::optional<int64_t> tokens_total_ ABSL_GUARDED_BY(mutex_);  // once the last one is known
   FinishCause finish_ ABSL_GUARDED_BY(mutex_) = FinishCause::kNone;
   GenerationResult result_ ABSL_GUARDED_BY(mutex_);
+  // Of this try: tokens that the client had before, and whether its first has come.
+  int64_t tokens_before_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool first_token_came_ ABSL_GUARDED_BY(mutex_) = false;
+  // Since the last try ended: why, and until when a pair is looked for.
+  absl::Status last_error_ ABSL_GUARDED_BY(mutex_);
+  absl::Time give_up_at_ ABSL_GUARDED_BY(mutex_);
+  int workers_lost_ ABSL_GUARDED_BY(mutex_) = 0;
+  int failed_tries_ ABSL_GUARDED_BY(mutex_) = 0;  // but for preemptions
   std::optional<absl::Time> first_token_at_ ABSL_GUARDED_BY(mutex_);
 };
 

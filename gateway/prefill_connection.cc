@@ -29,23 +29,23 @@ bool PrefillConnection::Run(RequestNumber request, uint32_t epoch, const Sequenc
   *run.mutable_sequence() = ToProto(order, time_left);
   run.set_ticket(ticket);
   run.set_decode_address(decode_address);
-  return BeginRequest(request, {std::move(events), tokens}, std::move(message));
+  return BeginRequest(request, {std::move(events), tokens, epoch}, std::move(message));
 }
 
 void PrefillConnection::OnMessage(const cluster::v1::PrefillToGateway& message) {
   if (message.has_first_token()) {
     const cluster::v1::FirstToken& token = message.first_token();
-    const auto events = Find(RequestNumber{token.request()});
+    const auto events = Find(RequestNumber{token.request()}, token.epoch());
     if (events == nullptr) return;  // ended here; its cancel is on the way
     AnswerTokens first{.ids = {token.id()}, .log_probabilities = {}};
     if (token.has_log_probabilities()) {
       first.log_probabilities.push_back(FromProto(token.log_probabilities()));
     }
     events->OnFirstToken(token.epoch(), std::move(first), FromProto(token.finish()),
-                         FromProto(token.timings()));
+                         FromProto(token));
   } else if (message.has_ended()) {
     const cluster::v1::PrefillEnded& ended = message.ended();
-    const auto events = Find(RequestNumber{ended.request()});
+    const auto events = Find(RequestNumber{ended.request()}, ended.epoch());
     if (events == nullptr) return;
     LetGo(RequestNumber{ended.request()});
     events->OnPrefillEnded(ended.epoch(), cleave::FromProto(ended.status()));

@@ -30,7 +30,7 @@ class PrefillConnection final
   std::string name() const override { return WorkerName(); }
 
  private:
-  void TellLost(WorkerEvents& events) override { events.OnPrefillLost(); }
+  void TellLost(WorkerEvents& events, uint32_t epoch) override { events.OnPrefillLost(epoch); }
   void OnMessage(const cluster::v1::PrefillToGateway& message) override;
 
   const std::unique_ptr<cluster::v1::Prefill::Stub> media_stub_;

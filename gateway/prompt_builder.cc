@@ -1,5 +1,6 @@
 #include "gateway/prompt_builder.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -96,6 +97,22 @@ int& TokensOf(MediaKind kind, Prompt& prompt) {
   return prompt.video_tokens;
 }
 
+// Control tokens stand for themselves here: what users wrote has none. Inside a tool loop the
+// model's turn is open, and what has been said so far ends with the last result.
+std::vector<int64_t> CacheBoundaries(absl::Span<const TokenId> ids, const SpecialTokens& special) {
+  std::vector<int64_t> turns;  // where each begins
+  int64_t results_end = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] == special.turn_begin) turns.push_back(static_cast<int64_t>(i));
+    if (ids[i] == special.tool_response_end) results_end = static_cast<int64_t>(i) + 1;
+  }
+  std::vector<int64_t> boundaries;
+  if (turns.size() > 1) boundaries.push_back(turns[1]);
+  const int64_t last = turns.empty() ? 0 : std::max(turns.back(), results_end);
+  if (turns.size() > 1 && last > turns[1]) boundaries.push_back(last);
+  return boundaries;
+}
+
 }  // namespace
 
 absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel& model) {
@@ -114,6 +131,7 @@ absl::StatusOr<Prompt> BuildPrompt(const ChatRequest& request, const ServedModel
   ASSIGN_OR_RETURN(EncodedPrompt encoded, EncodePrompt(rendered, extents, *model.tokenizer));
   prompt.ids = std::move(encoded.ids);
   prompt.ends_in_thought = rendered.ends_in_thought;
+  prompt.cache_boundaries = CacheBoundaries(prompt.ids, model.tokenizer->vocabulary().special());
   prompt.media.reserve(encoded.spans.size());
   for (const MediaSpan& span : encoded.spans) {
     prompt.media.push_back(MakeItem(request.media[static_cast<size_t>(span.media)], span));

@@ -19,6 +19,10 @@ struct Prompt {
   int audio_tokens = 0;
   int video_tokens = 0;
   bool ends_in_thought = false;  // the answer starts inside a thought
+  // Ends of beginnings that later prompts are likely to share, ascending: that of the first turn
+  // (tools and system message), and where the last complete turn ends. The generation prompt is no
+  // part of it: the next turn's history shows an answer without its thought.
+  std::vector<int64_t> cache_boundaries;
 };
 
 // Reads the headers of media, counts their tokens, prints the conversation, encodes it. What users

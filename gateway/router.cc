@@ -46,7 +46,8 @@ absl::StatusOr<Route> ChooseRoute(absl::Span<const PrefillCandidate> prefill,
       const Load load = LoadOf(p.status, d.status);
       if (best.prefill != nullptr && !(load < best_load)) continue;
       best = {p.worker, d.worker,
-              std::min(p.status.context_tokens_max, d.status.context_tokens_max)};
+              std::min(p.status.context_tokens_max, d.status.context_tokens_max),
+              p.status.compatibility};
       best_load = load;
     }
   }

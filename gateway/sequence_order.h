@@ -59,7 +59,9 @@ struct SequenceOrder {
   std::optional<uint32_t> log_probabilities;
   std::vector<TokenId> stop_ids;
   int output_tokens_max = 1;  // emitted_ids included
-  std::string request_id;     // for logs
+  std::vector<int64_t> cache_boundaries;
+  std::string cache_salt;
+  std::string request_id;  // for logs
 };
 
 enum class FinishCause {
@@ -70,9 +72,10 @@ enum class FinishCause {
   kStopString,  // the gateway's own
 };
 
-// Where the time went on the prefill worker.
+// Where the time went on the prefill worker, and how many tokens of the prompt it had kept.
 struct PrefillPhases {
   absl::Duration queue, media, prefill, grant_wait;
+  int64_t cached_tokens = 0;
 };
 
 // The same on the decode worker.

@@ -61,6 +61,10 @@ cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration tim
   if (order.log_probabilities) spec.set_log_probabilities(*order.log_probabilities);
   spec.mutable_stop_ids()->Add(order.stop_ids.begin(), order.stop_ids.end());
   spec.set_output_tokens_max(static_cast<uint32_t>(order.output_tokens_max));
+  for (const int64_t boundary : order.cache_boundaries) {
+    spec.add_cache_boundaries(static_cast<uint32_t>(boundary));
+  }
+  spec.set_cache_salt(order.cache_salt);
   spec.set_request_id(order.request_id);
   // Rounded up: the gateway's own deadline comes first, and it knows what the request waits for.
   const int64_t milliseconds =
@@ -91,11 +95,13 @@ FinishCause FromProto(cluster::v1::FinishCause cause) {
   }
 }
 
-PrefillPhases FromProto(const cluster::v1::PrefillTimings& timings) {
+PrefillPhases FromProto(const cluster::v1::FirstToken& token) {
+  const cluster::v1::PrefillTimings& timings = token.timings();
   return {.queue = absl::Seconds(timings.queue_seconds()),
           .media = absl::Seconds(timings.media_seconds()),
           .prefill = absl::Seconds(timings.prefill_seconds()),
-          .grant_wait = absl::Seconds(timings.grant_wait_seconds())};
+          .grant_wait = absl::Seconds(timings.grant_wait_seconds()),
+          .cached_tokens = token.cached_tokens()};
 }
 
 DecodePhases FromProto(const cluster::v1::DecodeTimings& timings) {

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/answer_tokens.h"
 #include "gateway/sequence_order.h"
+#include "runtime/base/error.h"
 
 namespace cleave {
 
@@ -33,13 +35,13 @@ class WorkerEvents {
                             FinishCause finish, const std::optional<DecodePhases>& phases) = 0;
   virtual void OnDecodeEnded(uint32_t epoch, const absl::Status& status) = 0;
   // The connection is gone, and with it what the worker held. Nothing comes from it any more.
-  virtual void OnDecodeLost() = 0;
+  virtual void OnDecodeLost(uint32_t epoch) = 0;
 
-  // From the prefill worker: one token, of index 0.
+  // From the prefill worker: the first token of this try.
   virtual void OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
                             const PrefillPhases& phases) = 0;
   virtual void OnPrefillEnded(uint32_t epoch, const absl::Status& status) = 0;
-  virtual void OnPrefillLost() = 0;
+  virtual void OnPrefillLost(uint32_t epoch) = 0;
 };
 
 // Methods return at once and are called by any thread. False: the worker is not connected, nothing
@@ -77,6 +79,20 @@ struct Route {
   std::shared_ptr<PrefillWorker> prefill;
   std::shared_ptr<DecodeWorker> decode;
   int context_tokens_max = 0;  // of the longest sequence that fits on both
+  std::string compatibility;   // see WorkerStatus; equal ones give equal tokens
+};
+
+// How a request whose workers cannot go on finds others. Thread-safe; outlives requests.
+class Rerouter {
+ public:
+  virtual ~Rerouter() = default;
+  // A pair to go on with, if possible one that computes the same bits as `last`. UNAVAILABLE: not
+  // now.
+  virtual absl::StatusOr<Route> ChooseAgain(const Route& last) = 0;
+  // Calls `call` once, later, by another thread. It must hold what it touches by weak_ptr.
+  virtual void After(absl::Duration pause, std::function<void()> call) = 0;
+  // A request goes on elsewhere, because of an error of this reason.
+  virtual void OnReplay(Reason reason, const Route& last, const Route& next) = 0;
 };
 
 }  // namespace cleave

@@ -276,7 +276,7 @@ void WorkerConnection::LoseAttach(absl::string_view why) {
         {{"address", address_}, {"why", why}, {"requests", lost.size()}});
     context_.on_change();
   }
-  for (const auto& [request, held] : lost) TellLost(*held.events);
+  for (const auto& [request, held] : lost) TellLost(*held.events, held.epoch);
 }
 
 // ---- Requests.
@@ -298,10 +298,11 @@ void WorkerConnection::LetGo(RequestNumber request) {
   held_.erase(found);
 }
 
-std::shared_ptr<WorkerEvents> WorkerConnection::Find(RequestNumber request) const {
+std::shared_ptr<WorkerEvents> WorkerConnection::Find(RequestNumber request, uint32_t epoch) const {
   MutexLock lock(mutex_);
   const auto found = held_.find(request);
-  return found == held_.end() ? nullptr : found->second.events;
+  const bool is_held = found != held_.end() && found->second.epoch == epoch;
+  return is_held ? found->second.events : nullptr;
 }
 
 // ---- What is told about it.

@@ -87,19 +87,21 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   struct Held {
     std::shared_ptr<WorkerEvents> events;  // shared with the request itself
     int64_t tokens = 0;
+    uint32_t epoch = 0;
   };
 
   // Opens the Attach stream, to which `call` belongs; its end must be told by AttachClosed. Called
   // without the lock.
   virtual void OpenAttach(uint64_t session, std::unique_ptr<OpenCall> call) = 0;
-  virtual void TellLost(WorkerEvents& events) = 0;
+  virtual void TellLost(WorkerEvents& events, uint32_t epoch) = 0;
 
   void AttachClosed(uint64_t session, const absl::Status& status);
 
   // The session in which it is held; absent, and nothing is held, when not attached.
   std::optional<uint64_t> Hold(RequestNumber request, Held held);
   void LetGo(RequestNumber request);
-  std::shared_ptr<WorkerEvents> Find(RequestNumber request) const;
+  // Null when it is not held in this epoch.
+  std::shared_ptr<WorkerEvents> Find(RequestNumber request, uint32_t epoch) const;
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const std::shared_ptr<OpenCalls>& calls() const { return calls_; }

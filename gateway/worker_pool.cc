@@ -1,6 +1,7 @@
 #include "gateway/worker_pool.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "runtime/base/log.h"
@@ -85,8 +86,21 @@ WorkerPool::Candidates WorkerPool::Look() const {
   return now;
 }
 
-absl::StatusOr<Route> WorkerPool::Choose() const {
+absl::StatusOr<Route> WorkerPool::Choose() const { return ChooseAmong(Look()); }
+
+absl::StatusOr<Route> WorkerPool::ChooseAgain(const Route& last) const {
   Candidates now = Look();
+  Candidates equal;
+  const auto is_equal = [&](const auto& candidate) {
+    return candidate.status.compatibility == last.compatibility;
+  };
+  std::copy_if(now.prefill.begin(), now.prefill.end(), std::back_inserter(equal.prefill), is_equal);
+  std::copy_if(now.decode.begin(), now.decode.end(), std::back_inserter(equal.decode), is_equal);
+  absl::StatusOr<Route> route = ChooseAmong(std::move(equal));
+  return route.ok() ? std::move(route) : ChooseAmong(std::move(now));
+}
+
+absl::StatusOr<Route> WorkerPool::ChooseAmong(Candidates now) const {
   // What was chosen a moment ago does not show in any load yet. The first of equals wins, so each
   // choice begins at another worker, and a burst spreads.
   const size_t turn = turns_.fetch_add(1, std::memory_order_relaxed);

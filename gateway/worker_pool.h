@@ -44,6 +44,8 @@ class WorkerPool {
 
   // UNAVAILABLE as ChooseRoute.
   absl::StatusOr<Route> Choose() const;
+  // Among workers that compute the same bits as `last`, if any of these is usable; else as Choose.
+  absl::StatusOr<Route> ChooseAgain(const Route& last) const;
 
   // Tokens of the longest sequence that fits on every usable worker, and at most `otherwise`.
   int context_tokens_max(int otherwise) const;
@@ -68,6 +70,7 @@ class WorkerPool {
   };
   // Every worker as it is now.
   Candidates Look() const;
+  absl::StatusOr<Route> ChooseAmong(Candidates now) const;
 
   const std::function<void(const PoolState&)> on_change_;
   const std::shared_ptr<Readiness> readiness_;               // shared with the connections

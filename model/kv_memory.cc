@@ -46,6 +46,11 @@ absl::Span<uint8_t> KvMemory::HostLayerBytes(KvKind kind, PageId page, int layer
           static_cast<size_t>(layout_.kind(kind).layer_bytes)};
 }
 
+void KvMemory::CopyPage(KvKind kind, PageId from, PageId to, Stream& stream) const {
+  stream.Copy(LayerBytes(kind, to, 0), LayerBytes(kind, from, 0),
+              static_cast<size_t>(layout_.kind(kind).page_bytes));
+}
+
 void KvMemory::Poison(KvKind kind, PageId page) const {
   // All bits set is a NaN in both dtypes.
   std::memset(LayerBytes(kind, page, 0), 0xff, static_cast<size_t>(layout_.kind(kind).page_bytes));

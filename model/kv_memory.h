@@ -37,6 +37,9 @@ class KvMemory {
   // The same, when the device is the host.
   absl::Span<uint8_t> HostLayerBytes(KvKind kind, PageId page, int layer_in_kind) const;
 
+  // Copies all of a page, behind what `stream` has been given.
+  void CopyPage(KvKind kind, PageId from, PageId to, Stream& stream) const;
+
   // Fills a page with NaN, so that a test notices whoever reads what is no longer its own. Host
   // memory only.
   void Poison(KvKind kind, PageId page) const;

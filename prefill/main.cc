@@ -43,6 +43,12 @@ void AddFlags(CLI::App& app, Options& options) {
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str()
       ->envname("CLEAVE_CHUNK_TOKENS");
+  app.add_option("--prefix-cache-share", options.engine.cache.pages_share_max,
+                 "Share of the KV pages that beginnings of earlier prompts may hold while no "
+                 "request needs them; 0: none are kept")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->envname("CLEAVE_PREFIX_CACHE_SHARE");
   app.add_option("--requests", options.engine.jobs_max, "Requests queued and running together")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str()

@@ -37,6 +37,7 @@ PrefillEngine::PrefillEngine(ModelHost& host, KvOutlet& outlet, const Clock& clo
       shape_(host.layout().shape()),
       inbox_(kInboxReserve),
       batch_(host.config().tokens, host.limits()),
+      cache_(host.pools(), shape_, options.cache),
       thread_([this] { Run(); }) {}
 
 PrefillEngine::~PrefillEngine() {
@@ -199,7 +200,8 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
     const SequenceRequest& request = work->job.request;
     Chunk chunk{.work = work,
                 .begin = work->computed,
-                .end = ChunkEnd(request.media, request.num_positions(), work->computed, rows_left)};
+                .end = ChunkEnd(request.media, request.num_positions(), work->computed, rows_left),
+                .send_begin = work->computed == work->cached ? 0 : work->computed};
     // A stretched chunk may not fit beside the others; it comes first in a later step.
     if (batch_.rows() + chunk.end - chunk.begin > host_.limits().rows) continue;
     if (const absl::Status added = AddToBatch(chunk); !added.ok()) {
@@ -227,6 +229,7 @@ bool PrefillEngine::Start(Work& work) {
   sliding_pages_reserved_ += work.sliding_pages_reserved = sliding;
   work.begun = true;
   work.started = clock_.Now();
+  UseCache(work);
   --load_.requests_waiting;
   ++load_.requests_running;
   outlet_.Begin(
@@ -239,10 +242,36 @@ bool PrefillEngine::Start(Work& work) {
   return true;
 }
 
+// Begins behind the longest kept beginning of the prompt. The page that it ends in is copied, since
+// the prompt writes into it.
+void PrefillEngine::UseCache(Work& work) {
+  const SequenceRequest& request = work.job.request;
+  cache_.MakeRoom(1, 1);  // before: it may take what would be found
+  if (const std::optional<PrefixCache::Prefix> prefix = cache_.Find(request)) {
+    const auto copies = work.table.Share(prefix->full, prefix->sliding, prefix->num_tokens);
+    if (copies.ok()) {
+      work.cached = work.computed = prefix->num_tokens;
+      load_.queued_tokens -= work.cached;
+      const auto copy = [&](KvKind kind, const std::optional<PageCopy>& page) {
+        if (page) {
+          host_.kv_memory().CopyPage(kind, page->from, page->to, host_.kernels().stream());
+        }
+      };
+      copy(KvKind::kFull, copies->full);
+      copy(KvKind::kSliding, copies->sliding);
+    }
+  }
+  metrics_.prefix_cache_hit_tokens.Increment(static_cast<double>(work.cached));
+  metrics_.prefix_cache_miss_tokens.Increment(
+      static_cast<double>(request.num_positions() - work.cached));
+}
+
 absl::Status PrefillEngine::AddToBatch(Chunk& chunk) {
   Work& work = *chunk.work;
   const SequenceRequest& request = work.job.request;
-  RETURN_IF_ERROR(work.table.Extend(chunk.end - chunk.begin));
+  const int64_t count = chunk.end - chunk.begin;
+  cache_.MakeRoom(work.table.FullPagesNeeded(count), work.table.SlidingPagesNeeded(count));
+  RETURN_IF_ERROR(work.table.Extend(count));
   work.embedded.resize(request.media.size());
   for (size_t i = 0; i < request.media.size(); ++i) {
     const SoftSpan& span = request.media[i];
@@ -290,7 +319,7 @@ void PrefillEngine::SendLayer(int layer, absl::Span<const Chunk> chunks) {
     Work& work = *chunk.work;
     const int64_t num_positions = work.job.request.num_positions();
     const FrameSlice slice = FinishedPages(shape_, work.plan,
-                                           {.computed_before = chunk.begin,
+                                           {.computed_before = chunk.send_begin,
                                             .computed_after = chunk.end,
                                             .num_positions = num_positions},
                                            PoolOf(kind), host_.layout().index_in_kind(layer));
@@ -332,6 +361,11 @@ void PrefillEngine::FinishChunk(Chunk& chunk) {
   Work& work = *chunk.work;
   load_.queued_tokens -= chunk.end - chunk.begin;
   work.computed = chunk.end;
+  for (const int64_t boundary : work.job.request.cache_boundaries) {
+    if (chunk.begin < boundary && boundary <= chunk.end) {
+      cache_.Keep(work.job.request, boundary, work.table);
+    }
+  }
   work.table.DropBefore(std::max<int64_t>(0, chunk.end - (shape_.window - 1)));
   for (size_t i = 0; i < work.embedded.size(); ++i) {
     if (work.job.request.media[i].end() > chunk.end || work.embedded[i].tokens() == 0) continue;
@@ -357,7 +391,8 @@ void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
       {.queue = work.started - work.job.accepted - work.job.media_time,
        .media = work.job.media_time,
        .prefill = now - work.started,
-       .grant_wait = work.granted <= now ? work.granted - work.started : absl::ZeroDuration()});
+       .grant_wait = work.granted <= now ? work.granted - work.started : absl::ZeroDuration(),
+       .cached_tokens = work.cached});
   work.finishing = true;
   if (finish != FinishCause::kNone) {
     Report(work, absl::OkStatus(), 0);
@@ -419,12 +454,20 @@ absl::Duration PrefillEngine::WaitTime() const {
 }
 
 void PrefillEngine::PublishLoad() {
-  int64_t owned_pages = 0;
+  int64_t owners = cache_.owner_count();
   for (const Work& work : works_) {
-    owned_pages +=
+    owners +=
         static_cast<int64_t>(work.table.full().pages.size() + work.table.sliding().pages.size());
   }
-  metrics_.load.Publish(host_.pools(), owned_pages, load_);
+  metrics_.load.Publish(host_.pools(),
+                        {.owners = owners,
+                         .spare_full = cache_.spare_full_pages(),
+                         .spare_sliding = cache_.spare_sliding_pages()},
+                        load_);
+  metrics_.prefix_cache_pages.Set(static_cast<double>(cache_.pages()));
+  metrics_.prefix_cache_entries.Set(static_cast<double>(cache_.entries()));
+  metrics_.prefix_cache_evictions_total.Increment(static_cast<double>(cache_.evictions()) -
+                                                  metrics_.prefix_cache_evictions_total.Value());
   metrics_.queue_tokens.Set(static_cast<double>(load_.queued_tokens));
 }
 

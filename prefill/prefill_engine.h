@@ -13,6 +13,7 @@
 
 #include "engine/engine_load.h"
 #include "engine/model_host.h"
+#include "engine/prefix_cache.h"
 #include "engine/step_batch.h"
 #include "prefill/kv_outlet.h"
 #include "prefill/prefill_job.h"
@@ -25,6 +26,7 @@ namespace cleave {
 struct PrefillEngineOptions {
   int64_t chunk_tokens = 256;  // rows a step aims at; stretched over a picture
   int jobs_max = 64;           // queued and running together
+  PrefixCacheOptions cache;
 };
 
 // Owns one thread, "prefill", which owns everything below the mailbox. All other threads only post.
@@ -57,7 +59,8 @@ class PrefillEngine {
     BlockTable table;
     TransferPlan plan;
     std::vector<SoftEmbeddings> embedded;  // of media in the chunk under way
-    int64_t computed = 0;                  // positions
+    int64_t computed = 0;                  // positions, those from the prefix cache included
+    int64_t cached = 0;                    // positions that the prefix cache had
     int64_t full_pages_reserved = 0;       // of the pools, for the whole prompt
     int64_t sliding_pages_reserved = 0;
     absl::Time started = absl::InfiniteFuture();
@@ -75,6 +78,7 @@ class PrefillEngine {
     Work* work;
     int64_t begin;
     int64_t end;
+    int64_t send_begin;   // where what has not been sent begins: before cached positions
     int64_t output = -1;  // output row of the last position, when the prompt ends with this chunk
   };
 
@@ -113,6 +117,7 @@ class PrefillEngine {
   void Step();
   std::vector<Chunk> ChooseChunks();
   bool Start(Work& work);
+  void UseCache(Work& work);
   absl::Status AddToBatch(Chunk& chunk);
   absl::Status EmbedMedia(Work& work, size_t index);
   void SendLayer(int layer, absl::Span<const Chunk> chunks);
@@ -139,6 +144,7 @@ class PrefillEngine {
 
   std::list<Work> works_;  // in order of arrival
   StepBatch batch_;
+  PrefixCache cache_;
   int64_t full_pages_reserved_ = 0;
   int64_t sliding_pages_reserved_ = 0;
   bool step_was_full_ = false;  // a prompt waits for nothing but the next step

@@ -16,11 +16,13 @@
 
 namespace cleave {
 
+// Where the time went until the first token, and what was spared.
 struct PrefillTimings {
   absl::Duration queue;       // accepted until the first chunk, media preparation not counted
   absl::Duration media;       // decoding of the files
   absl::Duration prefill;     // first chunk until the first token
   absl::Duration grant_wait;  // claim to grant; zero while the grant has not come
+  int64_t cached_tokens = 0;  // positions of the prompt that the prefix cache had
 };
 
 // Where a job's answers go. Called on the engine's thread; must not block.

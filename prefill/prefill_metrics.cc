@@ -6,6 +6,12 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kTokenBuckets{1,   8,   32,   64,   128,
                                                             256, 512, 1024, 2048, 4096};
 
+prometheus::Counter& CacheTokens(prometheus::Registry& registry, const std::string& result) {
+  return AddCounter(registry, "cleave_prefix_cache_tokens_total",
+                    "Prompt tokens that the prefix cache had, and that had to be computed.",
+                    {{"result", result}});
+}
+
 }  // namespace
 
 PrefillMetrics::PrefillMetrics(prometheus::Registry& registry)
@@ -20,6 +26,14 @@ PrefillMetrics::PrefillMetrics(prometheus::Registry& registry)
                                      {{"role", "prefill"}, {"kind", "prompt"}})),
       requests_failed_total(AddCounter(registry, "cleave_prefill_requests_failed_total",
                                        "Requests that ended with an error on this worker.")),
+      prefix_cache_hit_tokens(CacheTokens(registry, "hit")),
+      prefix_cache_miss_tokens(CacheTokens(registry, "miss")),
+      prefix_cache_evictions_total(AddCounter(registry, "cleave_prefix_cache_evictions_total",
+                                              "Entries given up for pages.")),
+      prefix_cache_entries(AddGauge(registry, "cleave_prefix_cache_entries",
+                                    "Beginnings of prompts that are kept.")),
+      prefix_cache_pages(AddGauge(registry, "cleave_prefix_cache_pages",
+                                  "KV pages that entries hold, of both pools.")),
       step_seconds(AddHistogram(registry, "cleave_prefill_step_seconds",
                                 "Duration of one engine step.", StepBuckets())),
       batch_tokens(AddHistogram(registry, "cleave_prefill_batch_tokens", "Rows of one engine step.",

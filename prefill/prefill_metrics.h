@@ -17,6 +17,11 @@ struct PrefillMetrics {
   prometheus::Gauge& queue_tokens;
   prometheus::Counter& prompt_tokens_total;
   prometheus::Counter& requests_failed_total;
+  prometheus::Counter& prefix_cache_hit_tokens;
+  prometheus::Counter& prefix_cache_miss_tokens;
+  prometheus::Counter& prefix_cache_evictions_total;
+  prometheus::Gauge& prefix_cache_entries;
+  prometheus::Gauge& prefix_cache_pages;
   prometheus::Histogram& step_seconds;
   prometheus::Histogram& batch_tokens;
   prometheus::Histogram& media_decode_seconds;

@@ -36,6 +36,7 @@ class StreamReplies final : public PrefillReplies {
       *first.mutable_log_probabilities() = ToProto(*choice.log_probabilities);
     }
     first.set_finish(FinishToProto(finish));
+    first.set_cached_tokens(static_cast<uint32_t>(timings.cached_tokens));
     first.mutable_timings()->set_queue_seconds(absl::ToDoubleSeconds(timings.queue));
     first.mutable_timings()->set_media_seconds(absl::ToDoubleSeconds(timings.media));
     first.mutable_timings()->set_prefill_seconds(absl::ToDoubleSeconds(timings.prefill));

@@ -40,6 +40,7 @@ constexpr std::pair<Reason, absl::string_view> kNames[] = {
     {Reason::kInvariant, "INVARIANT"},
     {Reason::kNotInThisModel, "NOT_IN_THIS_MODEL"},
     {Reason::kSlowReader, "SLOW_READER"},
+    {Reason::kPreempted, "PREEMPTED"},
 };
 
 // The payload is the five parts joined by a byte that no part may hold.

@@ -52,8 +52,10 @@ enum class Reason {
   kNotInThisModel,
   // ABORTED
   kSlowReader,
+  // RESOURCE_EXHAUSTED
+  kPreempted,
 };
-inline constexpr size_t kReasonCount = static_cast<size_t>(Reason::kSlowReader) + 1;
+inline constexpr size_t kReasonCount = static_cast<size_t>(Reason::kPreempted) + 1;
 
 // "FIELD_INVALID" for kFieldInvalid, and so on.
 absl::string_view ReasonName(Reason reason);

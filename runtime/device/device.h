@@ -46,6 +46,8 @@ class Stream {
   // recorded after the call is reached.
   virtual void CopyFromHost(void* device_destination, const void* host_source, size_t bytes) = 0;
   virtual void CopyToHost(void* host_destination, const void* device_source, size_t bytes) = 0;
+  // Within the device; the two do not overlap.
+  virtual void Copy(void* destination, const void* source, size_t bytes) = 0;
   virtual Point Record() = 0;
   virtual bool Reached(Point point) const = 0;
   virtual void WaitFor(Point point) = 0;

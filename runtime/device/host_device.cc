@@ -15,6 +15,9 @@ class HostStream final : public Stream {
   void CopyToHost(void* host_destination, const void* device_source, size_t bytes) override {
     std::memcpy(host_destination, device_source, bytes);
   }
+  void Copy(void* destination, const void* source, size_t bytes) override {
+    std::memcpy(destination, source, bytes);
+  }
   Point Record() override { return Point{0}; }
   bool Reached(Point) const override { return true; }
   void WaitFor(Point) override {}

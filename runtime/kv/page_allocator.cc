@@ -42,11 +42,13 @@ void PageAllocator::AddOwner(PageId page) {
   PageState& s = state(page);
   CHECK(s.owners > 0);
   ++s.owners;
+  ++num_owners_;
 }
 
 void PageAllocator::Release(PageId page) {
   PageState& s = state(page);
   CHECK(s.owners > 0);
+  --num_owners_;
   if (--s.owners > 0) return;
   if (s.pins > 0) {
     ++num_quarantined_;
@@ -97,6 +99,7 @@ PageId PageAllocator::TakeOldest() {
   --num_free_;
   PageState& s = state(page);
   s.owners = 1;
+  ++num_owners_;
   ++s.generation;
   return page;
 }

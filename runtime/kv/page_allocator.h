@@ -61,6 +61,8 @@ class PageAllocator {
   int num_free() const { return num_free_; }
   int num_live() const { return num_pages() - num_free_ - num_quarantined_; }
   int num_quarantined() const { return num_quarantined_; }
+  // Of all pages together: how many sequences and cache entries must name one.
+  int64_t num_owners() const { return num_owners_; }
 
  private:
   struct PageState {
@@ -79,6 +81,7 @@ class PageAllocator {
   int free_head_ = 0;
   int num_free_ = 0;
   int num_quarantined_ = 0;
+  int64_t num_owners_ = 0;
   FreeHook on_free_;
 };
 

@@ -21,6 +21,7 @@ absl::StatusCode CodeOf(Reason reason) {
       return absl::StatusCode::kNotFound;
     case Reason::kQueueFull:
     case Reason::kKvCacheFull:
+    case Reason::kPreempted:
       return absl::StatusCode::kResourceExhausted;
     case Reason::kNoPrefillWorker:
     case Reason::kNoDecodeWorker:

@@ -101,6 +101,40 @@ TEST(SamplingTest, EqualSeedsGiveEqualAnswersAndOthersDiffer) {
   EXPECT_NE(ask(2), first);
 }
 
+// A second turn is not computed from the start: with a picture in the first, and with thoughts,
+// which its history does not show.
+TEST(PrefixCacheServingTest, ASecondTurnBeginsWhereTheFirstPromptEnded) {
+  for (const v1::ThinkingMode thinking : {v1::THINKING_MODE_OFF, v1::THINKING_MODE_ON}) {
+    for (GoldenRequest& golden : ReadGoldenRequests()) {
+      v1::GenerateRequest& request = golden.request;
+      request.set_thinking(thinking);
+      request.set_max_output_tokens(8);
+      const auto ask = [&](const ProcessCluster& cluster) {
+        AnswerStream stream(cluster.gateway_address(), request, kTimeout);
+        EXPECT_OK(stream.Finish().status) << golden.name;
+        return stream.answer();
+      };
+      ProcessCluster cluster({.worker_flags = kExact});
+      const StreamedAnswer first = ask(cluster);
+      v1::Message& said = *request.add_messages();
+      said.set_role(v1::ROLE_MODEL);
+      said.add_parts()->set_text("the use");
+      v1::Message& next = *request.add_messages();
+      next.set_role(v1::ROLE_USER);
+      next.add_parts()->set_text("And now?");
+      const StreamedAnswer warm = ask(cluster);
+      EXPECT_EQ(first.summary.usage().cached_prompt_tokens(), 0u);
+      EXPECT_GT(warm.summary.usage().cached_prompt_tokens(),
+                first.summary.usage().prompt_tokens() / 2);
+      ProcessCluster fresh(
+          {.worker_flags = kExact, .prefill_flags = {"--prefix-cache-share", "0"}});
+      const StreamedAnswer cold = ask(fresh);
+      EXPECT_EQ(cold.summary.usage().cached_prompt_tokens(), 0u);
+      EXPECT_EQ(warm.text + warm.thought, cold.text + cold.thought) << golden.name;
+    }
+  }
+}
+
 TEST(MetricsTest, BothEndsCountTheSameBytesAndNoPageIsUnaccounted) {
   ProcessCluster cluster({.worker_flags = kExact});
   constexpr char kUnaccounted[] = "cleave_kv_pages_unaccounted";

@@ -57,6 +57,23 @@ TEST(SequenceTest, RefusesMediaThatOverlapOrLeaveThePrompt) {
   EXPECT_FALSE(with({{.first_position = 2, .tokens = 2}, {.first_position = 3, .tokens = 1}}).ok());
 }
 
+TEST(SequenceTest, CacheBoundariesAscendInsideThePrompt) {
+  const auto with = [](std::vector<int64_t> boundaries) {
+    SequenceRequest request = Request();
+    request.cache_boundaries = std::move(boundaries);
+    return request.Validate(Config(), kContext);
+  };
+  EXPECT_OK(with({1, 6}));
+  for (const std::vector<int64_t>& bad : {std::vector<int64_t>{0}, {7}, {3, 3}, {4, 2}}) {
+    EXPECT_THAT(with(bad), Fails(absl::StatusCode::kInvalidArgument, "cache_boundaries"));
+  }
+  EXPECT_FALSE(with({1, 2, 3, 4, 5, 6, 6, 6, 6}).ok());
+  SequenceRequest salted = Request();
+  salted.cache_salt = std::string(65, 's');
+  EXPECT_THAT(salted.Validate(Config(), kContext),
+              Fails(absl::StatusCode::kInvalidArgument, "cache_salt"));
+}
+
 TEST(SequenceTest, RefusesSamplingOutOfRange) {
   const auto with = [](SamplingParameters sampling) {
     SequenceRequest request = Request();

@@ -184,6 +184,16 @@ TEST_F(ChatRequestTest, RefusesTheRest) {
   EXPECT_EQ(RefusedField(request), "route");
 }
 
+TEST_F(ChatRequestTest, ACacheSaltIsShortText) {
+  v1::GenerateRequest request = Question("a");
+  request.set_cache_salt(std::string(64, 's'));
+  EXPECT_EQ(Read(request)->cache_salt, request.cache_salt());
+  request.set_cache_salt(std::string(65, 's'));
+  EXPECT_EQ(RefusedField(request), "cache_salt");
+  request.set_cache_salt("\xff");
+  EXPECT_EQ(RefusedField(request, Reason::kTextNotUtf8), "cache_salt");
+}
+
 TEST_F(ChatRequestTest, OtherModelsAreNotServed) {
   v1::GenerateRequest request = Question("a");
   request.set_model("other");

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gateway/generation.h"
@@ -16,11 +17,13 @@ namespace cleave {
 inline constexpr RequestNumber kNumber{7};
 
 struct FakeDecode final : DecodeWorker {
-  bool Expect(RequestNumber, uint32_t, const SequenceOrder& order, absl::Duration time_left,
-              std::shared_ptr<WorkerEvents> new_events) override {
+  bool Expect(RequestNumber, uint32_t new_epoch, const SequenceOrder& order,
+              absl::Duration time_left, std::shared_ptr<WorkerEvents> new_events) override {
     if (!connected) return false;
     ++expects;
+    epoch = new_epoch;
     prompt = order.prompt_ids;
+    emitted = order.emitted_ids;
     left = time_left;
     events = std::move(new_events);
     holds = true;
@@ -42,7 +45,8 @@ struct FakeDecode final : DecodeWorker {
   int expects = 0;
   int cancels = 0;
   std::string reason;
-  std::vector<TokenId> prompt;
+  uint32_t epoch = 0;
+  std::vector<TokenId> prompt, emitted;
   absl::Duration left;
   std::shared_ptr<WorkerEvents> events;
 };
@@ -53,10 +57,13 @@ struct FakePrefill final : PrefillWorker {
     uploads.push_back(item.content_hash);
     upload_done = std::move(done);
   }
-  bool Run(RequestNumber, uint32_t, const SequenceOrder&, absl::Duration, uint64_t new_ticket,
-           const std::string& decode_address, std::shared_ptr<WorkerEvents> new_events) override {
+  bool Run(RequestNumber, uint32_t new_epoch, const SequenceOrder& order, absl::Duration,
+           uint64_t new_ticket, const std::string& decode_address,
+           std::shared_ptr<WorkerEvents> new_events) override {
     if (!connected) return false;
     ++runs;
+    epoch = new_epoch;
+    emitted = order.emitted_ids;
     ticket = new_ticket;
     address = decode_address;
     events = std::move(new_events);
@@ -76,11 +83,38 @@ struct FakePrefill final : PrefillWorker {
   bool holds = false;
   int runs = 0;
   int cancels = 0;
+  uint32_t epoch = 0;
+  std::vector<TokenId> emitted;
   uint64_t ticket = 0;
   std::string address;
   std::vector<std::string> uploads;
   std::function<void(absl::Status)> upload_done;
   std::shared_ptr<WorkerEvents> events;
+};
+
+// Gives the routes that the test sets, and keeps the calls until the test makes them.
+struct FakeRerouter final : Rerouter {
+  absl::StatusOr<Route> ChooseAgain(const Route&) override {
+    ++choices;
+    if (next.prefill == nullptr) return absl::UnavailableError("none");
+    return next;
+  }
+  void After(absl::Duration pause, std::function<void()> new_call) override {
+    EXPECT_EQ(call, nullptr) << "one call at a time";
+    last_pause = pause;
+    call = std::move(new_call);
+  }
+  void OnReplay(Reason reason, const Route&, const Route&) override { reasons.push_back(reason); }
+  // Makes the call that is due, if any.
+  void MakeCall() {
+    if (const auto due = std::exchange(call, nullptr)) due();
+  }
+
+  Route next;
+  int choices = 0;
+  absl::Duration last_pause;
+  std::function<void()> call;
+  std::vector<Reason> reasons;
 };
 
 struct Recorder final : GenerationListener {

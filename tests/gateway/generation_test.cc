@@ -224,7 +224,7 @@ TEST_F(GenerationTest, WorkersThatAreGoneBeforehand) {
 TEST_F(GenerationTest, LosingTheDecodeWorkerEndsIt) {
   StartAndRun();
   First(10);
-  generation_->OnDecodeLost();
+  generation_->OnDecodeLost(1);
   EXPECT_EQ(EndReason(), Reason::kWorkerLost);
   EXPECT_EQ(prefill_->cancels, 1) << "it may still be sending KV";
   EXPECT_EQ(decode_->cancels, 0);
@@ -233,7 +233,7 @@ TEST_F(GenerationTest, LosingTheDecodeWorkerEndsIt) {
 TEST_F(GenerationTest, LosingThePrefillWorkerMattersUntilTheKvIsThere) {
   StartAndRun();
   First(10);
-  generation_->OnPrefillLost();
+  generation_->OnPrefillLost(1);
   EXPECT_EQ(EndReason(), Reason::kWorkerLost);
   EXPECT_EQ(decode_->cancels, 1);
 
@@ -241,7 +241,7 @@ TEST_F(GenerationTest, LosingThePrefillWorkerMattersUntilTheKvIsThere) {
   StartAndRun();
   First(10);
   Step(1, {11});
-  generation_->OnPrefillLost();
+  generation_->OnPrefillLost(1);
   generation_->OnPrefillEnded(1, absl::UnavailableError("its last words"));
   Step(2, {12}, FinishCause::kMaxTokens);
   EXPECT_TRUE(End().status.ok());

@@ -85,7 +85,7 @@ class GenerationWalk {
     if (Disturb(60)) {
       decode_lost_ = true;
       decode_->holds = false;
-      return generation_->OnDecodeLost();
+      return generation_->OnDecodeLost(1);
     }
     if (!ticket_sent_) {
       ticket_sent_ = true;
@@ -121,7 +121,7 @@ class GenerationWalk {
     if (Disturb(60)) {
       prefill_lost_ = true;
       prefill_->holds = false;
-      return generation_->OnPrefillLost();
+      return generation_->OnPrefillLost(1);
     }
     if (!committed_ && prefill_->holds && walk_.OneIn(2)) {
       committed_ = true;

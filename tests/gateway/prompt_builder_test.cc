@@ -145,6 +145,70 @@ TEST_F(PromptBuilderTest, EmptyAndLongSounds) {
   EXPECT_TRUE(Build().ok()) << "exactly the limit";
 }
 
+// What a boundary is for: the next turn's prompt begins with the same tokens, though its history
+// shows no thought, and shows the answer instead of the generation prompt.
+class CacheBoundaryTest : public PromptBuilderTest, public testing::WithParamInterface<bool> {};
+
+void ExpectShared(const Prompt& one, const Prompt& other, int64_t boundary) {
+  ASSERT_GE(static_cast<int64_t>(other.ids.size()), boundary);
+  EXPECT_TRUE(std::equal(one.ids.begin(), one.ids.begin() + boundary, other.ids.begin()));
+}
+
+TEST_P(CacheBoundaryTest, TheNextTurnBeginsWithTheSameTokens) {
+  if (GetParam()) request_.set_thinking(v1::THINKING_MODE_ON);
+  user_->add_parts()->set_text("the use");
+  const Prompt first = *Build();
+  v1::Message& answer = *request_.add_messages();
+  answer.set_role(v1::ROLE_MODEL);
+  answer.set_thought("abc");
+  answer.add_parts()->set_text("hello");
+  v1::Message& next = *request_.add_messages();
+  next.set_role(v1::ROLE_USER);
+  next.add_parts()->set_text("use");
+  const Prompt second = *Build();
+  ExpectShared(first, second, first.cache_boundaries.back());
+  EXPECT_EQ(first.ids[static_cast<size_t>(first.cache_boundaries.back())], IdOf("<|turn>"));
+  EXPECT_GT(second.cache_boundaries.back(), first.cache_boundaries.back());
+}
+
+TEST_P(CacheBoundaryTest, TheFirstTurnIsSharedAmongConversations) {
+  if (GetParam()) request_.set_thinking(v1::THINKING_MODE_ON);
+  user_->set_role(v1::ROLE_SYSTEM);
+  user_->add_parts()->set_text("hello the use");
+  v1::Message& asked = *request_.add_messages();
+  asked.set_role(v1::ROLE_USER);
+  asked.add_parts()->set_text("abc");
+  const Prompt one = *Build();
+  asked.mutable_parts(0)->set_text("the");
+  const Prompt other = *Build();
+  ASSERT_EQ(one.cache_boundaries.size(), 2u);
+  EXPECT_EQ(one.cache_boundaries[0], other.cache_boundaries[0]);
+  ExpectShared(one, other, one.cache_boundaries[0]);
+}
+
+TEST_P(CacheBoundaryTest, AToolLoopIsSharedUpToTheLastResult) {
+  if (GetParam()) request_.set_thinking(v1::THINKING_MODE_ON);
+  user_->add_parts()->set_text("the use");
+  for (int round = 0; round < 2; ++round) {
+    v1::Message& model = *request_.add_messages();
+    model.set_role(v1::ROLE_MODEL);
+    model.add_tool_calls()->set_id("1");
+    model.mutable_tool_calls(0)->set_name("abc");
+    v1::Message& tool = *request_.add_messages();
+    tool.set_role(v1::ROLE_TOOL);
+    tool.add_parts()->mutable_tool_result()->set_call_id("1");
+    tool.mutable_parts(0)->mutable_tool_result()->set_text("the");
+  }
+  const Prompt second = *Build();
+  request_.mutable_messages()->DeleteSubrange(3, 2);
+  const Prompt first = *Build();
+  ExpectShared(first, second, first.cache_boundaries.back());
+  EXPECT_EQ(first.ids[static_cast<size_t>(first.cache_boundaries.back() - 1)],
+            IdOf("<tool_response|>"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Thinking, CacheBoundaryTest, testing::Bool());
+
 TEST(OutputTokensMaxTest, FitsTheContext) {
   ChatRequest request;
   Prompt prompt;

@@ -1,0 +1,331 @@
+// A prefill and a decode engine in one process, joined by the real KV link over loopback, for
+// tests.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "decode/decode_engine.h"
+#include "decode/decode_link.h"
+#include "engine/worker_state.h"
+#include "prefill/prefill_engine.h"
+#include "prefill/prefill_link.h"
+#include "runtime/rpc/server.h"
+#include "tests/support/model_runner.h"
+#include "tests/support/status_matchers.h"
+
+namespace cleave::testing {
+
+inline constexpr char kModel[] = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny";
+inline constexpr int kPageTokens = 8;
+inline constexpr absl::Duration kPatience = absl::Seconds(60);
+
+// What the gateway would hear about one request.
+class Answer final : public PrefillReplies, public DecodeReplies {
+ public:
+  void OnFirstToken(RequestKey, RequestEpoch, const TokenChoice& token, FinishCause finish,
+                    const PrefillTimings& timings) override {
+    static std::atomic<int> firsts{0};
+    std::lock_guard lock(mutex_);
+    cached_tokens_ = timings.cached_tokens;
+    first_ = token.id;
+    rank_ = ++firsts;
+    if (finish != FinishCause::kNone) finished_ = true;
+    changed_.notify_all();
+  }
+  void OnEnded(RequestKey, RequestEpoch, const absl::Status& status, int64_t kv_bytes) override {
+    std::lock_guard lock(mutex_);
+    if (!status.ok()) failure_ = status;
+    kv_bytes_ = kv_bytes;
+    prefill_ended_ = true;
+    changed_.notify_all();
+  }
+  void OnTicket(RequestKey, TransferId transfer) override {
+    std::lock_guard lock(mutex_);
+    ticket_ = transfer.ticket;
+    changed_.notify_all();
+  }
+  void OnStep(absl::Span<const StepTokens> sequences) override {
+    std::lock_guard lock(mutex_);
+    for (const StepTokens& step : sequences) {
+      rest_.insert(rest_.end(), step.tokens.begin(), step.tokens.end());
+      if (step.finish != FinishCause::kNone) finished_ = true;
+    }
+    changed_.notify_all();
+  }
+  void OnEnded(RequestKey, RequestEpoch, const absl::Status& status) override {
+    std::lock_guard lock(mutex_);
+    failure_ = status;
+    changed_.notify_all();
+  }
+
+  Ticket WaitForTicket() {
+    std::unique_lock lock(mutex_);
+    Wait(lock, [this] { return ticket_.has_value() || !failure_.ok(); });
+    return ticket_.value_or(Ticket{});
+  }
+  std::vector<int32_t> WaitForTokens() {
+    std::unique_lock lock(mutex_);
+    Wait(lock, [this] { return (finished_ && prefill_ended_) || !failure_.ok(); });
+    EXPECT_OK(failure_);
+    std::vector<int32_t> tokens{first_};
+    tokens.insert(tokens.end(), rest_.begin(), rest_.end());
+    return tokens;
+  }
+  // A smaller one had its first token earlier.
+  int rank() {
+    std::lock_guard lock(mutex_);
+    return rank_;
+  }
+  // Positions of the prompt that the prefix cache had.
+  int64_t cached_tokens() {
+    std::lock_guard lock(mutex_);
+    return cached_tokens_;
+  }
+  int64_t kv_bytes() {
+    std::lock_guard lock(mutex_);
+    return kv_bytes_;
+  }
+
+ private:
+  template <typename Condition>
+  void Wait(std::unique_lock<std::mutex>& lock, Condition condition) {
+    EXPECT_TRUE(changed_.wait_for(lock, absl::ToChronoSeconds(kPatience), condition));
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<Ticket> ticket_;
+  int32_t first_ = -1;
+  int rank_ = 0;
+  std::vector<int32_t> rest_;
+  int64_t kv_bytes_ = 0;
+  int64_t cached_tokens_ = 0;
+  bool prefill_ended_ = false;
+  bool finished_ = false;
+  absl::Status failure_;
+};
+
+// Both workers, with nothing between them but the link.
+class EnginePair {
+ public:
+  explicit EnginePair(int64_t chunk_tokens, DType kv_dtype = DType::kFloat32,
+                      int64_t kv_bytes_max = int64_t{64} << 20) {
+    ModelHostOptions options{.folder = kModel,
+                             .kv = {.page_tokens = kPageTokens, .dtype = kv_dtype},
+                             .kv_bytes_max = kv_bytes_max,
+                             .context_tokens_max = 512,
+                             .poison_free_pages = true};
+    prefill_host_ = *ModelHost::Load(options);
+    options.step_rows_max = options.step_outputs_max = options.step_sequences_max = 16;
+    decode_host_ = *ModelHost::Load(options);
+    const LinkIdentity identity =
+        MakeLinkIdentity(MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, "d", *decode_host_));
+    decode_link_ =
+        std::make_unique<DecodeLink>(ReceiverLinksOptions{.identity = identity,
+                                                          .incarnation = Incarnation{1},
+                                                          .shape = decode_host_->layout().shape()},
+                                     clock_, decode_metrics_.kvlink);
+    decode_step_ = *DecodeStep::Create(*decode_host_, clock_, {});
+    decode_ =
+        std::make_unique<DecodeEngine>(*decode_host_, *decode_step_, *decode_link_, clock_,
+                                       decode_metrics_, DecodeEngineOptions{.sequences_max = 16});
+    decode_link_->Attach(*decode_);
+    server_ = *RpcServer::Start(
+        {.address = "127.0.0.1:0", .message_bytes_max = GrpcLinkServer::MessageBytesMax({})},
+        {&decode_link_->server().service()});
+    prefill_link_ = std::make_unique<PrefillLink>(
+        SenderLinksOptions{.identity = identity,
+                           .incarnation = Incarnation{2},
+                           .shape = prefill_host_->layout().shape()},
+        grpc::InsecureChannelCredentials(), clock_, prefill_metrics_.kvlink);
+    prefill_ =
+        std::make_unique<PrefillEngine>(*prefill_host_, *prefill_link_, clock_, prefill_metrics_,
+                                        PrefillEngineOptions{.chunk_tokens = chunk_tokens});
+    prefill_link_->Attach(*prefill_);
+  }
+
+  ~EnginePair() {
+    prefill_link_->client().Shutdown();
+    decode_link_->server().Shutdown();
+    server_->Shutdown(absl::ZeroDuration());
+    prefill_.reset();
+    decode_.reset();
+    // Every page has come home.
+    for (ModelHost* host : {prefill_host_.get(), decode_host_.get()}) {
+      EXPECT_EQ(host->pools().full.num_free(), host->pools().full.num_pages());
+      EXPECT_EQ(host->pools().sliding.num_free(), host->pools().sliding.num_pages());
+    }
+  }
+
+  // Ends the link, and says what its two ends have counted.
+  std::pair<int64_t, int64_t> BytesSentAndReceived() {
+    prefill_link_->client().Shutdown();
+    decode_link_->server().Shutdown();
+    return {static_cast<int64_t>(prefill_metrics_.kvlink.bytes_total.Value()),
+            static_cast<int64_t>(decode_metrics_.kvlink.bytes_total.Value())};
+  }
+
+  void Ask(const SequenceRequest& request, std::vector<PreparedMedia> media,
+           const std::shared_ptr<Answer>& answer) {
+    const RequestKey key{SessionId{1}, ++requests_};
+    decode_->Submit({.key = key, .epoch = RequestEpoch{1}, .request = request, .replies = answer});
+    const Ticket ticket = answer->WaitForTicket();
+    ASSERT_TRUE(prefill_->Submit({.key = key,
+                                  .request = request,
+                                  .transfer = {ticket, RequestEpoch{1}},
+                                  .decode_address = absl::StrCat("127.0.0.1:", server_->port()),
+                                  .replies = answer,
+                                  .accepted = clock_.Now(),
+                                  .media = std::move(media)}));
+  }
+
+  double cache_evictions() const { return prefill_metrics_.prefix_cache_evictions_total.Value(); }
+
+  KvShape shape() const { return decode_host_->layout().shape(); }
+
+ private:
+  RealClock clock_;
+  prometheus::Registry registry_;
+  PrefillMetrics prefill_metrics_{registry_};
+  prometheus::Registry decode_registry_;
+  DecodeMetrics decode_metrics_{decode_registry_};
+  std::unique_ptr<ModelHost> prefill_host_, decode_host_;
+  std::unique_ptr<DecodeLink> decode_link_;
+  std::unique_ptr<DecodeStep> decode_step_;
+  std::unique_ptr<DecodeEngine> decode_;
+  std::unique_ptr<PrefillLink> prefill_link_;
+  std::unique_ptr<PrefillEngine> prefill_;
+  std::unique_ptr<RpcServer> server_;
+  uint64_t requests_ = 0;
+};
+
+// A prompt with its media, and what the model run alone, whole, answers.
+struct Prompt {
+  std::string name;
+  SequenceRequest request;
+  std::vector<PreparedMedia> media;
+  std::vector<int32_t> expected;
+};
+
+inline ImageTiles SomePicture(int rows, int columns) {
+  ImageTiles image{.rows = rows, .columns = columns};
+  image.tiles.resize(static_cast<size_t>(image.count()) * kTileBytes);
+  for (size_t i = 0; i < image.tiles.size(); ++i) {
+    image.tiles[i] = static_cast<uint8_t>(i * 2654435761u >> 24);
+  }
+  return image;
+}
+
+inline AudioFrames SomeSound(int frames) {
+  AudioFrames sound;
+  for (int i = 0; i < frames * kAudioFrameSamples; ++i) {
+    sound.frames.push_back(static_cast<float>(std::sin(i * 0.05) * 0.3));
+  }
+  return sound;
+}
+
+// Builds prompts from parts, and answers them with the model alone.
+class PromptMaker {
+ public:
+  explicit PromptMaker(DType kv_dtype) {
+    runner_ = *ModelRunner::Load(
+        kModel, {.kv = {.page_tokens = kPageTokens, .dtype = kv_dtype}, .positions_max = 512});
+  }
+
+  Prompt Make(const std::string& name, const std::vector<int>& parts) {
+    Prompt prompt{.name = name};
+    const ModelConfig& config = runner_->config();
+    SequenceRequest& request = prompt.request;
+    request.request_id = name;
+    request.prompt_ids.push_back(config.tokens.bos);
+    for (const int part : parts) {
+      if (part > 0) AddText(part, request);
+      if (part == kPicture) AddPicture(prompt);
+      if (part == kSound) AddSound(prompt);
+    }
+    request.stop_ids = config.generation.stop_ids;
+    request.output_tokens_max = 24;
+    request.cache_boundaries = {request.num_positions()};
+    prompt.expected = RunAlone(prompt);
+    return prompt;
+  }
+
+  // The next turn of a conversation: the prompt, its answer, more text. Each turn's prompt is kept.
+  Prompt Continue(const Prompt& before, const std::string& name, const std::vector<int>& parts) {
+    Prompt prompt{.name = name, .request = before.request, .media = before.media};
+    SequenceRequest& request = prompt.request;
+    request.prompt_ids.insert(request.prompt_ids.end(), before.expected.begin(),
+                              before.expected.end());
+    for (const int part : parts) AddText(part, request);
+    request.cache_boundaries = {before.request.num_positions(), request.num_positions()};
+    prompt.expected = RunAlone(prompt);
+    return prompt;
+  }
+
+  static constexpr int kPicture = -1;
+  static constexpr int kSound = -2;
+
+ private:
+  void AddText(int tokens, SequenceRequest& request) {
+    for (int i = 0; i < tokens; ++i) request.prompt_ids.push_back(300 + (next_ = next_ * 37 % 401));
+  }
+  void AddSoft(SoftKind kind, int32_t begin, int32_t soft, int32_t end, int64_t tokens,
+               SequenceRequest& request) {
+    request.prompt_ids.push_back(begin);
+    request.media.push_back(
+        {.kind = kind, .first_position = request.num_positions(), .tokens = tokens});
+    request.prompt_ids.insert(request.prompt_ids.end(), static_cast<size_t>(tokens), soft);
+    request.prompt_ids.push_back(end);
+  }
+  void AddPicture(Prompt& prompt) {
+    const ModelTokens& ids = runner_->config().tokens;
+    prompt.media.push_back({.image = SomePicture(4, 5)});
+    AddSoft(SoftKind::kImage, ids.image_begin, ids.image_soft, ids.image_end, 20, prompt.request);
+  }
+  void AddSound(Prompt& prompt) {
+    const ModelTokens& ids = runner_->config().tokens;
+    prompt.media.push_back({.audio = SomeSound(11)});
+    AddSoft(SoftKind::kAudio, ids.audio_begin, ids.audio_soft, ids.audio_end, 11, prompt.request);
+  }
+
+  std::vector<int32_t> RunAlone(const Prompt& prompt) {
+    std::vector<RunnerMedia> media;
+    for (size_t i = 0; i < prompt.media.size(); ++i) {
+      const SoftSpan& span = prompt.request.media[i];
+      const bool picture = span.kind == SoftKind::kImage;
+      const ImageTiles& image = prompt.media[i].image;
+      media.push_back({span.first_position, picture,
+                       picture
+                           ? *runner_->embedder().EmbedImage(image.tiles, image.rows, image.columns)
+                           : *runner_->embedder().EmbedAudio(prompt.media[i].audio.frames)});
+    }
+    runner_->Reset();
+    runner_->Forward(prompt.request.prompt_ids, media, false);
+    std::vector<int32_t> tokens;
+    while (true) {
+      const HostRows logits = runner_->Fetch(runner_->transformer().logits());
+      tokens.push_back(runner_->ArgMax(logits.values));
+      const int64_t count = static_cast<int64_t>(tokens.size());
+      if (CheckFinish(prompt.request, tokens.back(), count, 512) != FinishCause::kNone) {
+        return tokens;
+      }
+      runner_->Forward(absl::MakeConstSpan(tokens).last(1), {}, false);
+    }
+  }
+
+  std::unique_ptr<ModelRunner> runner_;
+  int next_ = 1;
+};
+
+}  // namespace cleave::testing
