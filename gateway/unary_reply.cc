@@ -30,7 +30,7 @@ void Accumulate(const v1::GenerateEvent& event, v1::GenerateResponse& response) 
     *response.mutable_timings() = event.summary().timings();
     response.set_prefill_worker(event.summary().prefill_worker());
     response.set_decode_worker(event.summary().decode_worker());
-  response_.set_replays(summary.replays());
+    response.set_replays(event.summary().replays());
     return;
   }
   while (response.candidates_size() <= static_cast<int>(event.candidate())) {
