@@ -124,13 +124,13 @@ void PrintTimings(const AskResult& result) {
       "hand-over %.3f, decode %.3f s\n"
       "total     %.3f s\n",
       result.request_id, result.started.response_id(), result.started.seed(),
-      result.summary.prefill_worker(), result.summary.decode_worker(), usage.prompt_tokens(),
-      usage.image_tokens(), usage.audio_tokens(), usage.video_tokens(),
-      usage.cached_prompt_tokens(), usage.output_tokens(), usage.thought_tokens(),
-      ReasonWord(result.finished), t.time_to_first_token_seconds(),
-      after_first > 0 ? decoded / after_first : 0, t.queue_seconds(), t.media_seconds(),
-      t.prefill_seconds(), t.grant_wait_seconds(), exposed, t.handover_seconds(),
-      t.decode_seconds(), t.total_seconds());
+      result.summary.prefill_worker().empty() ? "none" : result.summary.prefill_worker(),
+      result.summary.decode_worker(), usage.prompt_tokens(), usage.image_tokens(),
+      usage.audio_tokens(), usage.video_tokens(), usage.cached_prompt_tokens(),
+      usage.output_tokens(), usage.thought_tokens(), ReasonWord(result.finished),
+      t.time_to_first_token_seconds(), after_first > 0 ? decoded / after_first : 0,
+      t.queue_seconds(), t.media_seconds(), t.prefill_seconds(), t.grant_wait_seconds(), exposed,
+      t.handover_seconds(), t.decode_seconds(), t.total_seconds());
   std::fputs(text.c_str(), stderr);
 }
 
@@ -209,6 +209,14 @@ std::function<int()> DeclareAsk(CLI::App& app) {
       ->check(SeedProblem);
   ask.add_option("--stop", options.stop, "Text that ends the answer; may be given again")
       ->allow_extra_args(false);
+  ask.add_option_function<std::string>(
+         "--route",
+         [&options](const std::string& name) {
+           options.route = name == "local" ? v1::ROUTE_LOCAL : v1::ROUTE_DISAGGREGATED;
+         },
+         "disaggregated: a prefill worker computes the prompt; local: the decode worker does; "
+         "default: the gateway chooses")
+      ->check(CLI::IsMember(std::vector<std::string>{"disaggregated", "local"}));
   ask.add_option("--image-tokens", options.image_token_budget,
                  "Tokens a picture may use: 70, 140, 280, 560 or 1120");
   ask.add_flag("--think", options.think,

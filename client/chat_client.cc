@@ -121,6 +121,7 @@ v1::GenerateRequest MakeRequest(const AskOptions& options) {
     AddQuestion(options, *request.add_messages());
   }
   FillSampling(options, request);
+  if (options.route) request.set_route(*options.route);
   if (options.thinking_budget_tokens) {
     request.set_thinking_budget_tokens(*options.thinking_budget_tokens);
   }

@@ -41,6 +41,7 @@ struct AskOptions {
   std::optional<uint64_t> seed;
   std::optional<uint32_t> image_token_budget;
   bool think = false;  // and send the thoughts
+  std::optional<v1::Route> route;
   std::vector<v1::Tool> tools;
   bool validate_only = false;
   absl::Duration timeout = absl::InfiniteDuration();

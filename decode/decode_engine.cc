@@ -60,9 +60,11 @@ DecodeEngine::~DecodeEngine() {
 }
 
 void DecodeEngine::Submit(DecodeJob job) { inbox_.PushAlways(Event(std::move(job))); }
-void DecodeEngine::Cancel(RequestKey key) { inbox_.PushAlways(Event(CancelJob{key})); }
+void DecodeEngine::Cancel(RequestKey key) {
+  inbox_.PushAlways(Event(CancelJob{key, clock_.Now()}));
+}
 void DecodeEngine::CancelSession(SessionId session) {
-  inbox_.PushAlways(Event(CancelGateway{session}));
+  inbox_.PushAlways(Event(CancelGateway{session, clock_.Now()}));
 }
 void DecodeEngine::ReservePages(TransferId transfer, const TransferPlan& plan) {
   inbox_.PushAlways(Event(Reserve{transfer, plan}));
@@ -90,7 +92,7 @@ void DecodeEngine::Run() {
       }
     }
     ExpireDeadlines();
-    sequences_.remove_if([](const Sequence& s) { return s.phase == Phase::kEnded && !s.pinned; });
+    RemoveEnded();
     if (stopping_ && sequences_.empty()) return;
     GrantClaims();
     Step();
@@ -115,12 +117,20 @@ void DecodeEngine::Handle(DecodeJob& job) {
                   absl::StrCat("the worker has all of its ", options_.sequences_max, " sequences"),
                   kRetryAfter);
   }
+  if (refusal.ok() && job.local) {
+    if (options_.prompt_rows_max == 0 || !job.request.media.empty()) {
+      refusal = InvalidField(Reason::kFieldInvalid, "local",
+                             "prompts without media, on a worker that computes prompts", "true");
+    }
+  }
   if (!refusal.ok()) {
     job.replies->OnEnded(job.key, job.epoch, refusal);
     return;
   }
   ++load_.requests_waiting;
-  Announce(sequences_.emplace_back(std::move(job), host_.pools()));
+  const bool local = job.local;
+  Sequence& sequence = sequences_.emplace_back(std::move(job), host_.pools());
+  if (!local) Announce(sequence);
 }
 
 void DecodeEngine::Announce(Sequence& sequence) {
@@ -141,13 +151,13 @@ void DecodeEngine::Announce(Sequence& sequence) {
 
 void DecodeEngine::Handle(const CancelJob& cancel) {
   for (Sequence& sequence : sequences_) {
-    if (sequence.job.key == cancel.key) Leave(sequence, Reason::kCancelled);
+    if (sequence.job.key == cancel.key) Cancel(sequence, cancel.at);
   }
 }
 
 void DecodeEngine::Handle(const CancelGateway& gateway) {
   for (Sequence& sequence : sequences_) {
-    if (sequence.job.key.session == gateway.session) Leave(sequence, Reason::kCancelled);
+    if (sequence.job.key.session == gateway.session) Cancel(sequence, gateway.at);
   }
 }
 
@@ -175,12 +185,43 @@ void DecodeEngine::Handle(const Reserve& reserve) {
 // In order of arrival: a large prompt is not overtaken by small ones again and again.
 void DecodeEngine::GrantClaims() {
   for (Sequence& sequence : sequences_) {
+    if (sequence.job.local && sequence.phase == Phase::kAnnounced && !StartPrompt(sequence)) return;
     if (!sequence.claimed) continue;
     auto reserved = ReserveFor(sequence, *sequence.claimed);
     if (GetReason(reserved.status()) == Reason::kKvCacheFull) return;
     sequence.claimed.reset();
     intake_.Reserved(sequence.transfer, std::move(reserved));
   }
+}
+
+// False: there are no pages for all of its prompt yet.
+bool DecodeEngine::StartPrompt(Sequence& sequence) {
+  const SequenceRequest& request = sequence.job.request;
+  const KvPools pools = host_.pools();
+  const int full = sequence.generation.table.FullPagesNeeded(request.num_positions());
+  const int sliding =
+      std::min(full, SlidingPagesMax(shape_.window, static_cast<int>(options_.prompt_rows_max),
+                                     shape_.page_tokens));
+  const int64_t others = NumOthers(sequence);
+  if (pools.full.num_free() < full + others || pools.sliding.num_free() < sliding + others) {
+    return false;
+  }
+  step_.JoinPrompt(sequence.generation, request);
+  sequence.phase = Phase::kComputing;
+  sequence.committed = sequence.first_step = clock_.Now();
+  --load_.requests_waiting;
+  ++load_.requests_running;
+  Log(Severity::kInfo, "sequence_starts_here",
+      {{"request", request.request_id}, {"tokens", request.num_positions()}});
+  return true;
+}
+
+// A page for each of them to grow into is kept free, so that a newcomer does not end an older
+// answer.
+int64_t DecodeEngine::NumOthers(const Sequence& sequence) const {
+  return std::count_if(sequences_.begin(), sequences_.end(), [&](const Sequence& s) {
+    return &s != &sequence && (s.active() || s.phase == Phase::kReceiving);
+  });
 }
 
 absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
@@ -192,12 +233,8 @@ absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
   if (!extended.ok()) {
     return LinkError(Reason::kKvCacheFull, "no pages for the prompt", kRetryAfter);
   }
-  // A page for each of the others to grow into, so that a newcomer does not end an older answer.
-  const int64_t others = std::count_if(sequences_.begin(), sequences_.end(), [](const Sequence& s) {
-    return s.phase == Phase::kReceiving || s.phase == Phase::kRunning;
-  });
   const KvPools pools = host_.pools();
-  if (std::min(pools.full.num_free(), pools.sliding.num_free()) < others) {
+  if (std::min(pools.full.num_free(), pools.sliding.num_free()) < NumOthers(sequence)) {
     sequence.generation.table.Release();
     return LinkError(Reason::kKvCacheFull, "no pages for the prompt and those that run",
                      kRetryAfter);
@@ -266,14 +303,18 @@ void DecodeEngine::Unpin(Sequence& sequence) {
 
 void DecodeEngine::Step() {
   ChooseSequences();
-  if (in_step_.empty()) return;
+  if (in_step_.empty() && prompt_ == nullptr) return;
   const absl::Time begin = clock_.Now();
   for (Sequence* sequence : in_step_) {
     if (sequence->first_step != absl::InfiniteFuture()) continue;
     sequence->first_step = begin;
     metrics_.handover_seconds.Observe(absl::ToDoubleSeconds(begin - sequence->committed));
   }
-  const DecodeStepSummary summary = step_.Run(generations_);
+  const DecodeStepSummary summary = step_.Run(generations_, prompt_ == nullptr ? nullptr : &chunk_);
+  if (prompt_ != nullptr && prompt_->generation.new_tokens > 0) {
+    prompt_->phase = Phase::kRunning;
+    in_step_.push_back(prompt_);
+  }
   Tell();
   // Behind its last tokens: a worker that drains closes its streams once the load is idle.
   for (Sequence* sequence : in_step_) {
@@ -282,25 +323,39 @@ void DecodeEngine::Step() {
   CountStep(summary, begin);
 }
 
-// All that run and have room for one more position.
+// All that run and have room for one more position, and a part of the oldest prompt that is
+// computed here. Oldest first: whoever is preempted to make room is younger, and not chosen yet.
 void DecodeEngine::ChooseSequences() {
   in_step_.clear();
   generations_.clear();
+  prompt_ = nullptr;
   oldest_waits_ = false;
   for (Sequence& sequence : sequences_) {
-    if (sequence.phase != Phase::kRunning || !Grow(sequence)) continue;
+    if (sequence.phase == Phase::kComputing && prompt_ == nullptr) ChooseChunk(sequence);
+    if (sequence.phase != Phase::kRunning || !Grow(sequence, 1)) continue;
     in_step_.push_back(&sequence);
     generations_.push_back(&sequence.generation);
   }
 }
 
+void DecodeEngine::ChooseChunk(Sequence& sequence) {
+  const int64_t running =
+      std::count_if(sequences_.begin(), sequences_.end(),
+                    [](const Sequence& s) { return s.phase == Phase::kRunning; });
+  const int64_t left =
+      sequence.job.request.num_positions() - sequence.generation.table.num_tokens();
+  const int64_t rows = std::min(left, step_.PromptRows(running, options_.step_seconds));
+  if (!Grow(sequence, rows)) return;
+  prompt_ = &sequence;
+  chunk_ = {&sequence.generation, rows};
+}
+
 // False: it takes no part in this step. The oldest then waits for what those that receive will give
 // back; any other has been preempted.
-bool DecodeEngine::Grow(Sequence& sequence) {
-  while (!sequence.generation.table.Extend(1).ok()) {
-    Sequence& youngest = Youngest();
-    const bool is_oldest = in_step_.empty();
-    if (&youngest == &sequence && is_oldest) {
+bool DecodeEngine::Grow(Sequence& sequence, int64_t count) {
+  while (!sequence.generation.table.Extend(count).ok()) {
+    Sequence& youngest = YoungestActive();
+    if (&youngest == &sequence && &OldestActive() == &sequence) {
       oldest_waits_ = true;
       return false;
     }
@@ -359,17 +414,36 @@ void DecodeEngine::CountStep(const DecodeStepSummary& summary, absl::Time begin)
     metrics_.mtp_drafted[place]->Increment(static_cast<double>(summary.drafted[place]));
     metrics_.mtp_accepted[place]->Increment(static_cast<double>(summary.accepted[place]));
   }
+  if (generations_.empty()) return;
   metrics_.mtp_draft_length.Observe(static_cast<double>(drafted) /
-                                    static_cast<double>(in_step_.size()));
+                                    static_cast<double>(generations_.size()));
 }
 
 // ---- Leaving ----
 
+void DecodeEngine::Cancel(Sequence& sequence, absl::Time at) {
+  if (sequence.phase == Phase::kEnded) return;
+  metrics_.requests_cancelled_total.Increment();
+  sequence.cancelled = at;
+  Leave(sequence, Reason::kCancelled);
+}
+
+// Those whose pages the link has let go of.
+void DecodeEngine::RemoveEnded() {
+  sequences_.remove_if([this](const Sequence& sequence) {
+    if (sequence.phase != Phase::kEnded || sequence.pinned) return false;
+    if (sequence.cancelled) {
+      metrics_.cancel_to_free_seconds.Observe(
+          absl::ToDoubleSeconds(clock_.Now() - *sequence.cancelled));
+    }
+    return true;
+  });
+}
+
 // Out of the batch at once. Pages that the link may still write are freed by Unpin.
 void DecodeEngine::Leave(Sequence& sequence, Reason reason) {
   if (sequence.phase == Phase::kEnded) return;
-  if (reason == Reason::kCancelled) metrics_.requests_cancelled_total.Increment();
-  --(sequence.phase == Phase::kRunning ? load_.requests_running : load_.requests_waiting);
+  --(sequence.active() ? load_.requests_running : load_.requests_waiting);
   sequence.phase = Phase::kEnded;
   step_.Leave(sequence.generation);
   sequence.generation.table.Release();
@@ -377,7 +451,7 @@ void DecodeEngine::Leave(Sequence& sequence, Reason reason) {
     sequence.claimed.reset();
     intake_.Reserved(sequence.transfer, LinkError(Reason::kStaleEpoch, "not expected any more"));
   }
-  intake_.Forget(sequence.transfer.ticket, reason);
+  if (!sequence.job.local) intake_.Forget(sequence.transfer.ticket, reason);
 }
 
 void DecodeEngine::EndWithError(Sequence& sequence, const absl::Status& status) {
@@ -394,9 +468,10 @@ void DecodeEngine::ExpireDeadlines() {
   const absl::Time now = clock_.Now();
   for (Sequence& sequence : sequences_) {
     if (sequence.phase == Phase::kEnded || now < sequence.job.request.deadline) continue;
-    const bool running = sequence.phase == Phase::kRunning;
-    EndWithError(sequence, LinkError(running ? Reason::kDecodeDeadline : Reason::kTransferDeadline,
-                                     "the request's deadline has passed"));
+    const Reason reason = sequence.phase == Phase::kRunning ? Reason::kDecodeDeadline
+                          : sequence.job.local              ? Reason::kPrefillDeadline
+                                                            : Reason::kTransferDeadline;
+    EndWithError(sequence, LinkError(reason, "the request's deadline has passed"));
   }
 }
 
@@ -404,7 +479,7 @@ void DecodeEngine::ExpireDeadlines() {
 absl::Duration DecodeEngine::WaitTime() const {
   absl::Time next = absl::InfiniteFuture();
   for (const Sequence& sequence : sequences_) {
-    if (sequence.phase == Phase::kRunning && !oldest_waits_) return absl::ZeroDuration();
+    if (sequence.active() && !oldest_waits_) return absl::ZeroDuration();
     if (sequence.phase != Phase::kEnded) next = std::min(next, sequence.job.request.deadline);
   }
   return next - clock_.Now();
@@ -417,10 +492,15 @@ DecodeEngine::Sequence* DecodeEngine::Find(TransferId transfer) {
   return nullptr;
 }
 
-// Of those that run, of which there is one.
-DecodeEngine::Sequence& DecodeEngine::Youngest() {
+// Of those that run or compute, of which there is one.
+DecodeEngine::Sequence& DecodeEngine::OldestActive() {
+  return *std::find_if(sequences_.begin(), sequences_.end(),
+                       [](const Sequence& s) { return s.active(); });
+}
+
+DecodeEngine::Sequence& DecodeEngine::YoungestActive() {
   return *std::find_if(sequences_.rbegin(), sequences_.rend(),
-                       [](const Sequence& s) { return s.phase == Phase::kRunning; });
+                       [](const Sequence& s) { return s.active(); });
 }
 
 void DecodeEngine::PublishLoad() {

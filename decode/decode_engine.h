@@ -22,16 +22,21 @@ namespace cleave {
 
 struct DecodeEngineOptions {
   int sequences_max = 64;  // announced and running together; at most the host's step limits
+  // Rows of a step that may be of a prompt that this worker computes itself, as given to
+  // DecodeStep; 0: it computes none. Fewer where a step would take longer than this with them.
+  int64_t prompt_rows_max = 0;
+  double step_seconds = 0.05;
 };
 
 // Owns one thread, "decode", which owns everything below the mailbox. All other threads only post.
 //
 // A sequence is announced (it has a ticket and no pages), receives (pages reserved and pinned for
-// the link), runs (in every step) and leaves. A claim that finds no pages waits for them behind
-// those before it. When a running sequence cannot grow, the youngest is given back to its gateway
-// (PREEMPTED); the oldest never is, so the worker always gets on. It leaves the batch at once when
-// it finishes or is cancelled; pages that the link may still write stay pinned until the link has
-// let go.
+// the link), runs (in every step) and leaves. A local one computes its prompt instead, in the same
+// steps, a chunk of one prompt in each; no KV comes for it. A claim that finds no pages waits for
+// them behind those before it. When a running sequence cannot grow, the youngest is given back to
+// its gateway (PREEMPTED); the oldest never is, so the worker always gets on. It leaves the batch
+// at once when it finishes or is cancelled; pages that the link may still write stay pinned until
+// the link has let go.
 class DecodeEngine {
  public:
   // Everything outlives the engine; `intake` answers through the OnX calls below.
@@ -55,10 +60,11 @@ class DecodeEngine {
   const EngineLoad& load() const { return load_; }
 
  private:
-  enum class Phase { kAnnounced, kReceiving, kRunning, kEnded };
+  enum class Phase { kAnnounced, kReceiving, kComputing, kRunning, kEnded };
 
   struct Sequence {
     Sequence(DecodeJob from, const KvPools& pools) : job(std::move(from)), generation(pools) {}
+    bool active() const { return phase == Phase::kComputing || phase == Phase::kRunning; }
     DecodeJob job;
     TransferId transfer;
     Phase phase = Phase::kAnnounced;
@@ -66,15 +72,18 @@ class DecodeEngine {
     Generation generation;
     bool pinned = false;  // the link may write
     std::vector<PageId> pinned_full, pinned_sliding;
+    std::optional<absl::Time> cancelled;  // when the gateway's word came
     absl::Time committed = absl::InfiniteFuture();
     absl::Time first_step = absl::InfiniteFuture();
   };
 
   struct CancelJob {
     RequestKey key;
+    absl::Time at;
   };
   struct CancelGateway {
     SessionId session;
+    absl::Time at;
   };
   struct Expected {
     TransferId transfer;
@@ -107,21 +116,27 @@ class DecodeEngine {
 
   void Announce(Sequence& sequence);
   void GrantClaims();
+  bool StartPrompt(Sequence& sequence);
+  int64_t NumOthers(const Sequence& sequence) const;
   absl::StatusOr<std::unique_ptr<TransferDestination>> ReserveFor(Sequence& sequence,
                                                                   const TransferPlan& plan);
   void Step();
   void ChooseSequences();
-  bool Grow(Sequence& sequence);
+  void ChooseChunk(Sequence& sequence);
+  bool Grow(Sequence& sequence, int64_t count);
   void Tell();
   StepTokens NewTokens(const Sequence& sequence);
   void CountStep(const DecodeStepSummary& summary, absl::Time begin);
+  void Cancel(Sequence& sequence, absl::Time at);
   void Leave(Sequence& sequence, Reason reason);
+  void RemoveEnded();
   void EndWithError(Sequence& sequence, const absl::Status& status);
   void Unpin(Sequence& sequence);
   void ExpireDeadlines();
   absl::Duration WaitTime() const;
   Sequence* Find(TransferId transfer);
-  Sequence& Youngest();
+  Sequence& OldestActive();
+  Sequence& YoungestActive();
   void PublishLoad();
 
   ModelHost& host_;
@@ -139,6 +154,8 @@ class DecodeEngine {
   std::vector<Sequence*> in_step_;
   std::vector<Generation*> generations_;
   std::vector<StepTokens> told_;
+  Sequence* prompt_ = nullptr;  // of which `chunk_` is in the step
+  PromptChunk chunk_;
   bool oldest_waits_ = false;  // runs alone, and those that receive hold the pages it needs
   bool stopping_ = false;
   std::atomic<bool> stop_{false};

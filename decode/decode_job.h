@@ -48,6 +48,7 @@ struct DecodeJob {
   RequestEpoch epoch{};
   // The ticket of an earlier epoch that goes on, when its prefill worker died.
   std::optional<Ticket> ticket;
+  bool local = false;  // no ticket: this worker computes the prompt, which has no media
   SequenceRequest request;
   std::shared_ptr<DecodeReplies> replies;  // shared with the stream that the answers go to
 };

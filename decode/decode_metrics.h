@@ -21,6 +21,7 @@ struct DecodeMetrics {
   prometheus::Counter& requests_failed_total;
   prometheus::Counter& requests_cancelled_total;
   prometheus::Counter& preemptions_total;
+  prometheus::Histogram& cancel_to_free_seconds;
   prometheus::Histogram& step_seconds;
   prometheus::Histogram& batch_size;
   prometheus::Histogram& handover_seconds;

@@ -107,6 +107,7 @@ class DecodeService::Session final : public StreamHandler<GatewayToDecode> {
     }
     DecodeJob job{.key = key, .epoch = epoch, .request = *std::move(request), .replies = replies_};
     if (expect.has_ticket()) job.ticket = Ticket{expect.ticket()};
+    job.local = expect.local();
     service_.engine_.Submit(std::move(job));
   }
 

@@ -24,7 +24,7 @@ constexpr int kControlMessageBytesMax = 4 << 20;
 
 struct Options {
   ModelHostOptions model;
-  DecodeEngineOptions engine;
+  DecodeEngineOptions engine{.prompt_rows_max = 128};
   DraftOptions drafts;
   WorkerFlags worker{.listen = "127.0.0.1:7412", .metrics = "127.0.0.1:9412", .name = "decode"};
 };
@@ -37,6 +37,18 @@ void AddFlags(CLI::App& app, Options& options) {
       ->check(CLI::Range(1, 4096))
       ->capture_default_str()
       ->envname("CLEAVE_SEQUENCES");
+  app.add_option(
+         "--local-prompt-rows", options.engine.prompt_rows_max,
+         "Rows of a step that may be of a prompt which this worker computes itself; 0: none")
+      ->check(CLI::Range(int64_t{0}, int64_t{4096}))
+      ->capture_default_str()
+      ->envname("CLEAVE_LOCAL_PROMPT_ROWS");
+  app.add_option(
+         "--step-seconds", options.engine.step_seconds,
+         "How long a step may take with such rows in it; without them it takes what it takes")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str()
+      ->envname("CLEAVE_STEP_SECONDS");
 }
 
 // SIGTERM: take nothing new, let what runs finish, then stop.
@@ -61,8 +73,9 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
 
   ModelHostOptions model = options.model;
   model.step_sequences_max = options.engine.sequences_max;
-  model.step_rows_max = model.step_outputs_max =
-      DecodeRowsMax(options.engine.sequences_max, options.drafts.drafts_max);
+  const int64_t rows = DecodeRowsMax(options.engine.sequences_max, options.drafts.drafts_max);
+  model.step_rows_max = rows + options.engine.prompt_rows_max;
+  model.step_outputs_max = rows + 1;
   if (model.drafter_folder.empty()) model.drafter_folder = DrafterBeside(model.folder);
   if (options.drafts.drafts_max == 0) model.drafter_folder.clear();  // it would only take memory
   const absl::Time load_begin = clock.Now();
@@ -70,15 +83,17 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   metrics.model_load_seconds.Set(absl::ToDoubleSeconds(clock.Now() - load_begin));
   Log(Severity::kInfo, "model_loaded", {{"folder", model.folder}, {"memory", host->MemoryTable()}});
 
-  const cluster::v1::WorkerIdentity identity =
+  cluster::v1::WorkerIdentity identity =
       MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, options.worker.name, *host);
+  identity.set_local_prompts(options.engine.prompt_rows_max > 0);
   AddWorkerInfo(*registry, identity, *host);
   DecodeLink link({.identity = MakeLinkIdentity(identity),
                    .incarnation = Incarnation{identity.incarnation()},
                    .shape = host->layout().shape()},
                   clock, metrics.kvlink);
-  ASSIGN_OR_RETURN(const std::unique_ptr<DecodeStep> step,
-                   DecodeStep::Create(*host, clock, options.drafts));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<DecodeStep> step,
+      DecodeStep::Create(*host, clock, options.drafts, options.engine.prompt_rows_max));
   DecodeEngine engine(*host, *step, link, clock, metrics, options.engine);
   link.Attach(engine);
   DecodeService service(engine, *host, clock);

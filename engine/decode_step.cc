@@ -13,8 +13,9 @@ int64_t DecodeRowsMax(int64_t sequences_max, int64_t drafts_max) {
 }
 
 absl::StatusOr<std::unique_ptr<DecodeStep>> DecodeStep::Create(ModelHost& host, const Clock& clock,
-                                                               const DraftOptions& options) {
-  std::unique_ptr<DecodeStep> step(new DecodeStep(host, clock, options));
+                                                               const DraftOptions& options,
+                                                               int64_t prompt_rows_max) {
+  std::unique_ptr<DecodeStep> step(new DecodeStep(host, clock, options, prompt_rows_max));
   const int64_t sequences = host.limits().sequences, d = host.config().hidden_size;
   ASSIGN_OR_RETURN(step->memory_, host.kernels().device().Allocate(static_cast<size_t>(
                                       2 * sequences * host.final_hidden_bytes())));
@@ -24,15 +25,20 @@ absl::StatusOr<std::unique_ptr<DecodeStep>> DecodeStep::Create(ModelHost& host, 
   return step;
 }
 
-DecodeStep::DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& options)
+DecodeStep::DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& options,
+                       int64_t prompt_rows_max)
     : host_(host),
       clock_(clock),
       shape_(host.layout().shape()),
+      prompt_rows_max_(prompt_rows_max),
       planner_({.drafts_max = host.drafter() == nullptr ? 0 : options.drafts_max,
                 .adaptive = options.adaptive},
-               std::min(host.limits().rows, host.limits().outputs), host.limits().sequences),
+               std::min(host.limits().rows - prompt_rows_max,
+                        host.limits().outputs - (prompt_rows_max > 0 ? 1 : 0)),
+               host.limits().sequences),
       batch_(host.config().tokens, host.limits()),
       draft_batch_(host.config().tokens, host.limits()) {
+  prompt_ids_.reserve(static_cast<size_t>(prompt_rows_max));
   const int64_t sequences = host.limits().sequences;
   for (int64_t slot = sequences; slot-- > 0;) free_slots_.push_back(slot);
   plan_.reserve(static_cast<size_t>(sequences));
@@ -41,22 +47,34 @@ DecodeStep::DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& 
 
 void DecodeStep::Join(Generation& generation, const SequenceRequest& request,
                       absl::string_view final_hidden) {
-  CHECK(generation.hidden_slot < 0 && !free_slots_.empty() && !generation.output.empty());
+  CHECK(!generation.output.empty());
   CHECK(static_cast<int64_t>(final_hidden.size()) == host_.final_hidden_bytes());
-  generation.request = &request;
-  generation.rules.emplace(request);
+  TakeSlot(generation, request);
   for (size_t i = request.emitted_ids.size(); i < generation.output.size(); ++i) {
     generation.rules->Push(generation.output[i]);
   }
+  Stream& stream = host_.kernels().stream();
+  stream.CopyFromHost(Hidden(generation).data, final_hidden.data(), final_hidden.size());
+  stream.WaitForAll();
+}
+
+void DecodeStep::JoinPrompt(Generation& generation, const SequenceRequest& request) {
+  CHECK(prompt_rows_max_ > 0 && generation.table.num_tokens() == 0);
+  generation.output = request.emitted_ids;
+  TakeSlot(generation, request);
+}
+
+void DecodeStep::TakeSlot(Generation& generation, const SequenceRequest& request) {
+  CHECK(generation.hidden_slot < 0 && !free_slots_.empty());
+  generation.request = &request;
+  generation.rules.emplace(request);
   generation.hidden_slot = free_slots_.back();
   free_slots_.pop_back();
   generation.drafts.reserve(kDraftsMax);
   const int64_t output_max = std::min(request.output_tokens_max, host_.context_tokens_max());
   generation.output.reserve(static_cast<size_t>(output_max));
-  generation.table.Reserve(host_.context_tokens_max(), shape_.window + kDraftsMax);
-  Stream& stream = host_.kernels().stream();
-  stream.CopyFromHost(Hidden(generation).data, final_hidden.data(), final_hidden.size());
-  stream.WaitForAll();
+  generation.table.Reserve(host_.context_tokens_max(),
+                           shape_.window + std::max<int64_t>(kDraftsMax, prompt_rows_max_));
 }
 
 void DecodeStep::Leave(Generation& generation) {
@@ -66,11 +84,21 @@ void DecodeStep::Leave(Generation& generation) {
   generation.hidden_slot = -1;
 }
 
-DecodeStepSummary DecodeStep::Run(absl::Span<Generation* const> sequences) {
+int64_t DecodeStep::PromptRows(int64_t sequences, double step_seconds) const {
+  constexpr int64_t kUnmeasured = 16;
+  if (prompt_row_seconds_ == 0) return std::min(kUnmeasured, prompt_rows_max_);
+  const double left = step_seconds - planner_.VerifySeconds(sequences);
+  const double rows = std::min(left / prompt_row_seconds_, static_cast<double>(prompt_rows_max_));
+  return std::max<int64_t>(1, static_cast<int64_t>(rows));
+}
+
+DecodeStepSummary DecodeStep::Run(absl::Span<Generation* const> sequences,
+                                  const PromptChunk* chunk) {
   PlanDrafts(sequences);
   Draft();
-  Verify(sequences);
+  Verify(sequences, chunk);
   DecodeStepSummary summary;
+  if (chunk != nullptr) FinishChunk(*chunk, summary);
   for (Generation* generation : sequences) Accept(*generation, summary);
   return summary;
 }
@@ -150,7 +178,7 @@ void DecodeStep::DraftOne(Generation& generation, int64_t row) {
   generation.rules->Push(token);
 }
 
-void DecodeStep::Verify(absl::Span<Generation* const> sequences) {
+void DecodeStep::Verify(absl::Span<Generation* const> sequences, const PromptChunk* chunk) {
   const absl::Time begin = clock_.Now();
   batch_.Clear();
   for (Generation* generation : sequences) {
@@ -161,10 +189,56 @@ void DecodeStep::Verify(absl::Span<Generation* const> sequences) {
     batch_.Add(absl::MakeConstSpan(ids).first(count), Verified(*generation), generation->table,
                static_cast<int64_t>(count));
   }
+  const int64_t verified = batch_.rows();
+  if (chunk != nullptr) AddPrompt(*chunk);
   host_.kernels().Fill(batch_.batch(), host_.plan());
   host_.transformer().Forward(host_.plan(), {}, host_.kv_memory(), nullptr);
   host_.kernels().stream().WaitForAll();
-  planner_.MeasuredVerify(batch_.rows(), absl::ToDoubleSeconds(clock_.Now() - begin));
+  const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
+  if (chunk == nullptr) return planner_.MeasuredVerify(verified, seconds);
+  const double each =
+      std::max(0.0, seconds - planner_.VerifySeconds(verified)) / static_cast<double>(chunk->rows);
+  prompt_row_seconds_ += (prompt_row_seconds_ == 0 ? 1 : 0.2) * (each - prompt_row_seconds_);
+}
+
+void DecodeStep::AddPrompt(const PromptChunk& chunk) {
+  Generation& generation = *chunk.generation;
+  const SequenceRequest& request = *generation.request;
+  const int64_t end = generation.table.num_tokens();
+  prompt_ids_.clear();
+  for (int64_t p = end - chunk.rows; p < end; ++p) prompt_ids_.push_back(request.token_at(p));
+  generation.first_output = batch_.outputs();
+  batch_.Add(prompt_ids_, end - chunk.rows, generation.table,
+             end == request.num_positions() ? 1 : 0);
+}
+
+void DecodeStep::FinishChunk(const PromptChunk& chunk, DecodeStepSummary& summary) {
+  Generation& generation = *chunk.generation;
+  const SequenceRequest& request = *generation.request;
+  const int64_t end = generation.table.num_tokens();
+  generation.table.DropBefore(std::max<int64_t>(0, end - (shape_.window - 1)));
+  generation.new_tokens = 0;
+  generation.log_probabilities.clear();
+  if (end < request.num_positions()) return;
+  Append(generation, ChooseToken(host_.FetchLogits(generation.first_output), request,
+                                 *generation.rules, end, host_.sampler()));
+  host_.kernels().Convert(host_.transformer().final_hidden().Rows(generation.first_output, 1),
+                          Hidden(generation));
+  generation.new_tokens = 1;
+  ++summary.new_tokens;
+}
+
+// One more token of the answer, and whether it is the last.
+void DecodeStep::Append(Generation& generation, TokenChoice choice) {
+  const SequenceRequest& request = *generation.request;
+  generation.output.push_back(choice.id);
+  generation.rules->Push(choice.id);
+  if (choice.log_probabilities) {
+    generation.log_probabilities.push_back(*std::move(choice.log_probabilities));
+  }
+  generation.finish =
+      CheckFinish(request, choice.id, static_cast<int64_t>(generation.output.size()),
+                  host_.context_tokens_max());
 }
 
 // Draws the target's tokens as long as the drafts were the same, and forgets what came after.
@@ -174,17 +248,10 @@ void DecodeStep::Accept(Generation& generation, DecodeStepSummary& summary) {
   const auto drafted = static_cast<int>(generation.drafts.size());
   int place = 0;
   while (true) {
-    TokenChoice choice = ChooseToken(host_.FetchLogits(generation.first_output + place), request,
-                                     *generation.rules, verified + 1 + place, host_.sampler());
-    const int32_t token = choice.id;
-    generation.output.push_back(token);
-    generation.rules->Push(token);
-    if (choice.log_probabilities) {
-      generation.log_probabilities.push_back(*std::move(choice.log_probabilities));
-    }
-    generation.finish = CheckFinish(request, token, static_cast<int64_t>(generation.output.size()),
-                                    host_.context_tokens_max());
-    const bool right = place < drafted && generation.drafts[static_cast<size_t>(place)] == token;
+    Append(generation, ChooseToken(host_.FetchLogits(generation.first_output + place), request,
+                                   *generation.rules, verified + 1 + place, host_.sampler()));
+    const bool right = place < drafted &&
+                       generation.drafts[static_cast<size_t>(place)] == generation.output.back();
     if (!right || generation.finish != FinishCause::kNone) break;
     ++place;
   }

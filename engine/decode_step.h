@@ -29,7 +29,7 @@ struct Generation {
   explicit Generation(const KvPools& pools) : table(pools) {}
 
   BlockTable table;             // holds every position but the newest token's
-  std::vector<int32_t> output;  // the answer so far, emitted_ids first; never empty in a step
+  std::vector<int32_t> output;  // the answer so far, emitted_ids first; empty in a prompt's steps
   FinishCause finish = FinishCause::kNone;
   int64_t new_tokens = 0;  // that the last step has added to `output`
   // Of these, when the request wants them.
@@ -46,6 +46,13 @@ struct Generation {
   int64_t first_output = 0;  // its first row of logits
 };
 
+// The next positions of a prompt, which a step computes beside its sequences. With the last of them
+// it draws the first token.
+struct PromptChunk {
+  Generation* generation = nullptr;  // has joined by JoinPrompt; its table ends with the chunk
+  int64_t rows = 0;
+};
+
 // What a step has done, over all its sequences.
 struct DecodeStepSummary {
   int64_t new_tokens = 0;
@@ -57,27 +64,43 @@ struct DecodeStepSummary {
 class DecodeStep {
  public:
   // `host` and `clock` outlive it. Without a drafter, or with drafts_max 0, every step is one
-  // token. RESOURCE_EXHAUSTED when the device has no room for the states.
+  // token. Of the host's rows and outputs `prompt_rows_max` and one are kept for prompts; with 0
+  // there are none. RESOURCE_EXHAUSTED when the device has no room for the states.
   static absl::StatusOr<std::unique_ptr<DecodeStep>> Create(ModelHost& host, const Clock& clock,
-                                                            const DraftOptions& options);
+                                                            const DraftOptions& options,
+                                                            int64_t prompt_rows_max = 0);
 
   // Takes part from now on. The table holds the positions before the newest token, and
   // `final_hidden` is the state it was drawn from (ModelHost::FetchFinalHidden). `request` outlives
   // the part. At most limits().sequences take part at a time.
   void Join(Generation& generation, const SequenceRequest& request, absl::string_view final_hidden);
+  // The same with nothing computed: the table is empty, and steps take chunks of the prompt until
+  // `output` has grown.
+  void JoinPrompt(Generation& generation, const SequenceRequest& request);
   void Leave(Generation& generation);
 
+  // Rows of a prompt that keep a step of `sequences` within `step_seconds`, by what steps and rows
+  // have cost so far; at least one, so that the prompt gets on.
+  int64_t PromptRows(int64_t sequences, double step_seconds) const;
+
   // One step of all `sequences`, which have joined and whose tables have room for one more
-  // position. Drafts get pages where there are any.
-  DecodeStepSummary Run(absl::Span<Generation* const> sequences);
+  // position. Drafts get pages where there are any. With `chunk`, which may be the only work, also
+  // part of a prompt.
+  DecodeStepSummary Run(absl::Span<Generation* const> sequences,
+                        const PromptChunk* chunk = nullptr);
 
  private:
-  DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& options);
+  DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& options,
+             int64_t prompt_rows_max);
+  void TakeSlot(Generation& generation, const SequenceRequest& request);
   static int64_t Verified(const Generation& generation);
   void PlanDrafts(absl::Span<Generation* const> sequences);
   void Draft();
   void DraftOne(Generation& generation, int64_t row);
-  void Verify(absl::Span<Generation* const> sequences);
+  void Verify(absl::Span<Generation* const> sequences, const PromptChunk* chunk);
+  void AddPrompt(const PromptChunk& chunk);
+  void FinishChunk(const PromptChunk& chunk, DecodeStepSummary& summary);
+  void Append(Generation& generation, TokenChoice choice);
   void Accept(Generation& generation, DecodeStepSummary& summary);
   TensorView Hidden(const Generation& generation) {
     return hidden_.Rows(generation.hidden_slot, 1);
@@ -86,6 +109,9 @@ class DecodeStep {
   ModelHost& host_;
   const Clock& clock_;
   const KvShape shape_;
+  const int64_t prompt_rows_max_;
+  double prompt_row_seconds_ = 0;    // a mean in which the newest chunk counts for a fifth
+  std::vector<int32_t> prompt_ids_;  // of the chunk
   DraftPlanner planner_;
   StepBatch batch_, draft_batch_;
   Buffer memory_;        // of the two below

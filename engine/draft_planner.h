@@ -55,6 +55,9 @@ class DraftPlanner {
   void MeasuredDraft(int64_t rows, double seconds) { draft_cost_.Measured(rows, seconds); }
   void MeasuredVerify(int64_t rows, double seconds) { verify_cost_.Measured(rows, seconds); }
 
+  // What a step over so many rows is expected to cost, in seconds.
+  double VerifySeconds(int64_t rows) const { return verify_cost_.Seconds(rows); }
+
   const DraftOptions& options() const { return options_; }
 
  private:

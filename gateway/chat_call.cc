@@ -149,13 +149,19 @@ absl::Status ChatCall::CountAndQueue(const ChatRequest& request, Prompt prompt) 
     End(absl::OkStatus());
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(Route route, backend_.pool->Choose());
+  ASSIGN_OR_RETURN(Route route, backend_.pool->Choose(KindOfRoute(request, prompt)));
   ASSIGN_OR_RETURN(const int output_tokens_max,
                    OutputTokensMax(request, prompt, route.context_tokens_max));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   RETURN_IF_ERROR(slot_.Queue(prompt_tokens, MediaBytes(prompt)));
   backend_.metrics->queue_tokens.Set(static_cast<double>(backend_.admission->queued_tokens()));
   return Launch(request, std::move(prompt), std::move(route), output_tokens_max);
+}
+
+RouteKind ChatCall::KindOfRoute(const ChatRequest& request, const Prompt& prompt) const {
+  if (request.route) return *request.route;
+  const bool is_short = static_cast<int>(prompt.ids.size()) <= backend_.local_prompt_tokens_max;
+  return is_short && prompt.media.empty() ? RouteKind::kLocal : RouteKind::kDisaggregated;
 }
 
 absl::StatusOr<absl::Time> ChatCall::Deadline() const {
@@ -202,12 +208,13 @@ absl::StatusOr<SequenceOrder> ChatCall::MakeOrder(const ChatRequest& request, Pr
 absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route route,
                               int output_tokens_max) {
   ASSIGN_OR_RETURN(const absl::Time deadline, Deadline());
-  prefill_worker_ = route.prefill->name();
+  if (!route.is_local()) prefill_worker_ = route.prefill->name();
   decode_worker_ = route.decode->name();
   stop_ = request.stop;
   include_thoughts_ = request.include_thoughts;
   assembler_ = std::make_unique<ReplyAssembler>(backend_.model->tokenizer->vocabulary(),
                                                 request.stop, prompt.ends_in_thought);
+  const bool is_local = route.is_local();
   number_ = backend_.pool->NextNumber();
   ASSIGN_OR_RETURN(SequenceOrder order, MakeOrder(request, std::move(prompt), output_tokens_max));
   GenerationOptions options{.number = number_,
@@ -219,6 +226,8 @@ absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route r
   const auto generation =
       std::make_shared<Generation>(std::move(options), shared_from_this(), *backend_.clock);
   accepted_by_admission_ = true;
+  (is_local ? backend_.metrics->route_local_total : backend_.metrics->route_disaggregated_total)
+      .Increment();
   backend_.metrics->admission_accepted_total.Increment();
   backend_.metrics->request_prompt_tokens.Observe(usage_.prompt_tokens());
   backend_.metrics->prompt_tokens_total.Increment(usage_.prompt_tokens());
@@ -402,6 +411,7 @@ absl::Status ChatCall::SendSummary(const GenerationResult* result) {
     summary.set_prefill_worker(result->prefill_worker);
     summary.set_decode_worker(result->decode_worker);
     summary.set_replays(static_cast<uint32_t>(result->replays));
+    summary.set_route(result->prefill_worker.empty() ? v1::ROUTE_LOCAL : v1::ROUTE_DISAGGREGATED);
   } else {
     summary.mutable_timings()->set_total_seconds(
         absl::ToDoubleSeconds(backend_.clock->Now() - accepted_));

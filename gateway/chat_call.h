@@ -49,6 +49,7 @@ struct ChatBackend {
   Rerouter* rerouter;
   GatewayMetrics* metrics;
   absl::Duration request_timeout_max;
+  int local_prompt_tokens_max;  // a prompt of text is served locally up to here, unless it says how
   absl::Duration read_patience;  // with clients that still read an answer that has ended
 };
 
@@ -82,6 +83,7 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
                                           int output_tokens_max) const;
   absl::Status Launch(const ChatRequest& request, Prompt prompt, Route route,
                       int output_tokens_max);
+  RouteKind KindOfRoute(const ChatRequest& request, const Prompt& prompt) const;
   absl::StatusOr<absl::Time> Deadline() const;
   bool IsCancelled();
 

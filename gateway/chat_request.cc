@@ -72,7 +72,7 @@ absl::Status CheckChoices(const v1::GenerateRequest& request) {
     return Invalid("thinking", "OFF or ON", absl::StrCat(static_cast<int>(request.thinking())));
   }
   if (!v1::Route_IsValid(request.route())) {
-    return Invalid("route", "AUTO or DISAGGREGATED",
+    return Invalid("route", "AUTO, DISAGGREGATED or LOCAL",
                    absl::StrCat(static_cast<int>(request.route())));
   }
   if (!v1::ToolChoice_IsValid(request.tool_choice())) {
@@ -117,6 +117,12 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
   ASSIGN_OR_RETURN(std::vector<Tool> tools, ReadTools(request, model.limits, fields));
   if (request.tool_choice() != v1::TOOL_CHOICE_NONE) read.conversation.tools = std::move(tools);
   RETURN_IF_ERROR(ReadMessages(request, model, fields, read));
+  if (request.route() == v1::ROUTE_DISAGGREGATED) read.route = RouteKind::kDisaggregated;
+  if (request.route() == v1::ROUTE_LOCAL) read.route = RouteKind::kLocal;
+  if (read.route == RouteKind::kLocal && !read.media.empty()) {
+    return Invalid("route", "LOCAL for requests without media only",
+                   absl::StrCat("LOCAL with ", read.media.size(), " media"));
+  }
   return read;
 }
 

@@ -10,6 +10,7 @@
 #include "cleave/v1/chat.pb.h"
 #include "gateway/sequence_order.h"
 #include "gateway/served_model.h"
+#include "gateway/worker.h"
 #include "tokenizer/chat_template.h"
 
 namespace cleave {
@@ -41,8 +42,9 @@ struct ChatRequest {
   std::optional<uint32_t> log_probabilities;  // likeliest tokens told beside each
   std::optional<int> output_tokens_max;
   std::vector<std::string> stop;
-  std::vector<TokenId> stop_ids;  // beside the model's own
-  std::string cache_salt;         // prompts share KV only with those of the same
+  std::vector<TokenId> stop_ids;   // beside the model's own
+  std::optional<RouteKind> route;  // absent: the gateway chooses
+  std::string cache_salt;          // prompts share KV only with those of the same
   bool validate_only = false;
   bool ignore_stop_tokens = false;
 };

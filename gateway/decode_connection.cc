@@ -20,6 +20,7 @@ bool DecodeConnection::Expect(RequestNumber request, uint32_t epoch, const Seque
   expect.set_request(static_cast<uint64_t>(request));
   expect.set_epoch(epoch);
   *expect.mutable_sequence() = ToProto(order, time_left);
+  expect.set_local(order.local);
   return BeginRequest(request, {std::move(events), tokens, epoch}, std::move(message));
 }
 

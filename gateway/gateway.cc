@@ -44,6 +44,7 @@ class GatewayServer final : public Gateway {
                  .rerouter = &rerouter_,
                  .metrics = &metrics_,
                  .request_timeout_max = options.request_timeout_max,
+                 .local_prompt_tokens_max = options.local_prompt_tokens_max,
                  .read_patience = options.read_patience},
         chat_(backend_),
         models_(model_, pool_, options.message_bytes_max),

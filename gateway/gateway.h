@@ -23,6 +23,7 @@ struct GatewayOptions {
   absl::Duration read_patience = absl::Seconds(30);
   int message_bytes_max = 64 << 20;
   int prepare_threads = 2;
+  int local_prompt_tokens_max = 0;  // see ChatBackend
 };
 
 // Serves from Start to the destructor. Threads: gRPC's, "timer", "prepare", one for metrics.

@@ -86,6 +86,11 @@ std::map<Reason, prometheus::Counter*> AddReplays(prometheus::Registry& registry
                   {{"arithmetic", arithmetic}});
 }
 
+prometheus::Counter& AddRoute(prometheus::Registry& registry, const char* route) {
+  return AddCounter(registry, "cleave_gateway_route_total",
+                    "Requests by the route of their first try", {{"route", route}});
+}
+
 prometheus::Gauge& AddWorkers(prometheus::Registry& registry, const std::string& role) {
   return AddGauge(registry, "cleave_gateway_workers", "Workers that take requests of this gateway.",
                   {{"role", role}});
@@ -103,6 +108,8 @@ GatewayMetrics::GatewayMetrics(prometheus::Registry& registry, const std::string
                             "Prompt tokens that wait for their first token")),
       admission_accepted_total(AddCounter(registry, kAdmission, kAdmissionHelp,
                                           {{"decision", "accept"}, {"reason", ""}})),
+      route_disaggregated_total(AddRoute(registry, "disaggregated")),
+      route_local_total(AddRoute(registry, "local")),
       admission_rejected_total(ByReason(
           registry, kAdmission, kAdmissionHelp,
           {Reason::kQueueFull, Reason::kDraining, Reason::kNoPrefillWorker, Reason::kNoDecodeWorker,

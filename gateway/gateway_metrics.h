@@ -20,6 +20,8 @@ struct GatewayMetrics {
   prometheus::Gauge& requests_running;
   prometheus::Gauge& queue_tokens;  // of prompts that wait for their first token
   prometheus::Counter& admission_accepted_total;
+  prometheus::Counter& route_disaggregated_total;
+  prometheus::Counter& route_local_total;
   std::map<Reason, prometheus::Counter*> admission_rejected_total;
   std::map<Reason, prometheus::Counter*> media_rejected_total;
   std::map<FinishCause, prometheus::Counter*> request_finished_total;

@@ -65,13 +65,22 @@ absl::Duration Generation::TimeLeft() const {
 void Generation::Start() {
   MutexLock lock(mutex_);
   if (listener_ == nullptr) return;
+  if (!ExpectAtDecode()) End(NoDecodeWorker(), FinishCause::kNone);
+}
+
+// False: it is not connected.
+bool Generation::ExpectAtDecode() {
+  order_.local = route_.is_local();
   decode_holds_ = route_.decode->Expect(number_, epoch_, order_, TimeLeft(), shared_from_this());
-  if (!decode_holds_) End(NoDecodeWorker(), FinishCause::kNone);
+  if (!decode_holds_ || !order_.local) return decode_holds_;
+  if (result_.replays == 0) result_.dispatch = clock_.Now() - accepted_;
+  phase_ = GenerationPhase::kPrefill;
+  return true;
 }
 
 void Generation::OnTicket(uint32_t epoch, uint64_t ticket) {
   MutexLock lock(mutex_);
-  if (!IsCurrent(epoch) || ticket_) return;
+  if (!IsCurrent(epoch) || ticket_ || order_.local) return;
   ticket_ = ticket;
   UploadNext();
 }
@@ -112,12 +121,8 @@ void Generation::OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause fi
                               const PrefillPhases& phases) {
   MutexLock lock(mutex_);
   if (!IsCurrent(epoch) || first_token_came_) return;
-  first_token_came_ = true;
-  if (!first_token_at_) {
-    first_token_at_ = clock_.Now();
-    result_.time_to_first_token = *first_token_at_ - accepted_;
-    result_.prefill_phases = phases;
-  }
+  if (!first_token_at_) result_.prefill_phases = phases;
+  NoteFirstToken();
   if (phase_ <= GenerationPhase::kPrefill) {
     phase_ = has_steps_ ? GenerationPhase::kDecode : GenerationPhase::kTransfer;
   }
@@ -130,11 +135,19 @@ void Generation::OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens 
   MutexLock lock(mutex_);
   if (!IsCurrent(epoch) || tokens.ids.empty()) return;
   has_steps_ = true;
+  if (order_.local) NoteFirstToken();
   prefill_holds_ = false;  // a sequence that decodes has all its KV
   if (first_token_came_) phase_ = GenerationPhase::kDecode;
   if (finish != FinishCause::kNone) decode_holds_ = false;
   if (phases) result_.decode_phases = *phases;
   AddTokens(first_index, std::move(tokens), finish);
+}
+
+void Generation::NoteFirstToken() {
+  first_token_came_ = true;
+  if (first_token_at_) return;
+  first_token_at_ = clock_.Now();
+  result_.time_to_first_token = *first_token_at_ - accepted_;
 }
 
 void Generation::AddTokens(int64_t first_index, AnswerTokens tokens, FinishCause finish) {
@@ -243,11 +256,11 @@ bool Generation::MayGoOn(const absl::Status& why) const {
     case Reason::kNoPrefillWorker:
     case Reason::kMediaNotUploaded:
     case Reason::kStaleEpoch:
+    case Reason::kTransferDeadline:
     case Reason::kKvTransferCorrupt:
       return true;
     case Reason::kQueueFull:
     case Reason::kKvCacheFull:
-    case Reason::kTransferDeadline:
       return !order_.emitted_ids.empty();
     default:
       return false;
@@ -287,8 +300,7 @@ void Generation::Restart(uint32_t epoch) {
   absl::StatusOr<Route> next = rerouter_->ChooseAgain(route_);
   if (next.ok()) {
     const Route last = std::exchange(route_, *std::move(next));
-    decode_holds_ = route_.decode->Expect(number_, epoch_, order_, TimeLeft(), shared_from_this());
-    if (decode_holds_) return rerouter_->OnReplay(GetReason(last_error_), last, route_);
+    if (ExpectAtDecode()) return rerouter_->OnReplay(GetReason(last_error_), last, route_);
   }
   if (clock_.Now() >= give_up_at_) return End(last_error_, FinishCause::kNone);
   RestartAfter(kReroutePause);
@@ -312,7 +324,7 @@ void Generation::End(const absl::Status& status, FinishCause cause) {
   result_.status = status;
   result_.cause = cause;
   result_.phase = phase_;
-  result_.prefill_worker = route_.prefill->name();
+  if (!route_.is_local()) result_.prefill_worker = route_.prefill->name();
   result_.decode_worker = route_.decode->name();
   result_.output_tokens = static_cast<int>(order_.emitted_ids.size());
   result_.total = now - accepted_;
@@ -333,7 +345,7 @@ void Generation::ReleaseWorkers(const absl::Status& status) {
   }
   if (prefill_holds_) {
     route_.prefill->Cancel(number_, reason);
-  } else {
+  } else if (!route_.is_local()) {
     route_.prefill->Forget(number_);
   }
   decode_holds_ = prefill_holds_ = false;

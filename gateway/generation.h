@@ -33,7 +33,7 @@ struct GenerationResult {
   GenerationPhase phase = GenerationPhase::kQueue;  // in which it ended
   int output_tokens = 0;
   int replays = 0;                            // tries after the first
-  std::string prefill_worker, decode_worker;  // names, of the last try
+  std::string prefill_worker, decode_worker;  // names, of the last try; empty: none took part
   absl::Duration dispatch;                    // accepted until the prefill worker had the order
   PrefillPhases prefill_phases;               // zero before the first token
   DecodePhases decode_phases;  // decode is measured here when the worker did not tell
@@ -78,6 +78,8 @@ struct GenerationOptions {
 // had. What still comes from an earlier epoch is dropped. A request whose workers died twice ends:
 // it may be what they die of.
 //
+// On a local route the decode worker does it all: Expect, then steps.
+//
 // At the end each worker that still holds something gets a Cancel, and the listener is let go.
 class Generation final : public WorkerEvents, public std::enable_shared_from_this<Generation> {
  public:
@@ -111,6 +113,8 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   bool MayGoOn(const absl::Status& why) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RestartAfter(absl::Duration pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Restart(uint32_t epoch);
+  bool ExpectAtDecode() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteFirstToken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UploadNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnMediaDone(uint32_t epoch, const absl::Status& status);
   void SendRun() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

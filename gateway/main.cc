@@ -77,6 +77,12 @@ void Declare(CLI::App& app, Flags& flags) {
       ->envname("CLEAVE_PREPARE_THREADS")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
+  app.add_option("--local-prompt-tokens", gateway.local_prompt_tokens_max,
+                 "Prompts of text up to this long are computed by the decode worker itself, unless "
+                 "the request names a route; 0: none")
+      ->envname("CLEAVE_LOCAL_PROMPT_TOKENS")
+      ->check(CLI::Range(0, 1 << 24))
+      ->capture_default_str();
   app.add_option("--request-timeout-max", flags.request_timeout_max_seconds,
                  "Seconds a request may take, whatever its own deadline")
       ->envname("CLEAVE_REQUEST_TIMEOUT_MAX")

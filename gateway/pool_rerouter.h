@@ -24,7 +24,7 @@ class PoolRerouter final : public Rerouter {
     (equal ? metrics_.replays_equal_total : metrics_.replays_other_total).at(reason)->Increment();
     Log(Severity::kInfo, "request_goes_on",
         {{"why", ReasonName(reason)},
-         {"prefill", next.prefill->name()},
+         {"prefill", next.is_local() ? "" : next.prefill->name()},
          {"decode", next.decode->name()},
          {"equal_arithmetic", equal}});
   }

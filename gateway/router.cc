@@ -55,4 +55,18 @@ absl::StatusOr<Route> ChooseRoute(absl::Span<const PrefillCandidate> prefill,
   return best;
 }
 
+absl::StatusOr<Route> ChooseLocalRoute(absl::Span<const DecodeCandidate> decode) {
+  Route best;
+  Load best_load;
+  for (const DecodeCandidate& d : decode) {
+    if (!d.status.usable || !d.status.local_prompts) continue;
+    const Load load = LoadOf({}, d.status);
+    if (best.decode != nullptr && !(load < best_load)) continue;
+    best = {nullptr, d.worker, d.status.context_tokens_max, d.status.compatibility};
+    best_load = load;
+  }
+  if (best.decode == nullptr) return NoDecodeWorker();
+  return best;
+}
+
 }  // namespace cleave

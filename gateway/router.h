@@ -23,6 +23,7 @@ struct WorkerStatus {
   int64_t assigned_tokens = 0;  // prompts given by this gateway that it still holds
   int assigned_requests = 0;
   int context_tokens_max = 0;  // of the longest sequence that fits there; 0: unknown
+  bool local_prompts = false;  // a decode worker that computes prompts
 };
 
 struct PrefillCandidate {
@@ -40,5 +41,9 @@ struct DecodeCandidate {
 // that fit together.
 absl::StatusOr<Route> ChooseRoute(absl::Span<const PrefillCandidate> prefill,
                                   absl::Span<const DecodeCandidate> decode);
+
+// The same for a request that a decode worker serves alone: of those that do so, the one with the
+// fewest sequences, then with the most free pages.
+absl::StatusOr<Route> ChooseLocalRoute(absl::Span<const DecodeCandidate> decode);
 
 }  // namespace cleave

@@ -61,6 +61,7 @@ struct SequenceOrder {
   int output_tokens_max = 1;  // emitted_ids included
   std::vector<int64_t> cache_boundaries;
   std::string cache_salt;
+  bool local = false;      // the decode worker computes the prompt too
   std::string request_id;  // for logs
 };
 

@@ -74,8 +74,16 @@ class PrefillWorker {
   virtual std::string name() const = 0;
 };
 
-// The pair that serves a request. Shared with the pool, which keeps every worker's connection.
+// Where a request may be served.
+enum class RouteKind {
+  kDisaggregated,  // by a prefill and a decode worker
+  kLocal,          // by a decode worker alone
+};
+
+// The workers that serve a request; `prefill` is null where the decode worker does it alone. Shared
+// with the pool, which keeps every worker's connection.
 struct Route {
+  bool is_local() const { return prefill == nullptr; }
   std::shared_ptr<PrefillWorker> prefill;
   std::shared_ptr<DecodeWorker> decode;
   int context_tokens_max = 0;  // of the longest sequence that fits on both
@@ -86,8 +94,8 @@ struct Route {
 class Rerouter {
  public:
   virtual ~Rerouter() = default;
-  // A pair to go on with, if possible one that computes the same bits as `last`. UNAVAILABLE: not
-  // now.
+  // A route of the same kind to go on with, if possible one that computes the same bits as `last`.
+  // UNAVAILABLE: not now.
   virtual absl::StatusOr<Route> ChooseAgain(const Route& last) = 0;
   // Calls `call` once, later, by another thread. It must hold what it touches by weak_ptr.
   virtual void After(absl::Duration pause, std::function<void()> call) = 0;

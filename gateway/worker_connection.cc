@@ -322,6 +322,7 @@ WorkerStatus WorkerConnection::Status() const {
     status.pages_total = load.full_pages().total();
     status.pages_free = load.full_pages().free();
     status.context_tokens_max = static_cast<int>(state_->identity().context_tokens_max());
+    status.local_prompts = state_->identity().local_prompts();
   }
   for (const auto& [request, held] : held_) status.assigned_tokens += held.tokens;
   status.assigned_requests = static_cast<int>(held_.size());

@@ -86,7 +86,7 @@ WorkerPool::Candidates WorkerPool::Look() const {
   return now;
 }
 
-absl::StatusOr<Route> WorkerPool::Choose() const { return ChooseAmong(Look()); }
+absl::StatusOr<Route> WorkerPool::Choose(RouteKind kind) const { return ChooseAmong(kind, Look()); }
 
 absl::StatusOr<Route> WorkerPool::ChooseAgain(const Route& last) const {
   Candidates now = Look();
@@ -96,11 +96,12 @@ absl::StatusOr<Route> WorkerPool::ChooseAgain(const Route& last) const {
   };
   std::copy_if(now.prefill.begin(), now.prefill.end(), std::back_inserter(equal.prefill), is_equal);
   std::copy_if(now.decode.begin(), now.decode.end(), std::back_inserter(equal.decode), is_equal);
-  absl::StatusOr<Route> route = ChooseAmong(std::move(equal));
-  return route.ok() ? std::move(route) : ChooseAmong(std::move(now));
+  const RouteKind kind = last.is_local() ? RouteKind::kLocal : RouteKind::kDisaggregated;
+  absl::StatusOr<Route> route = ChooseAmong(kind, std::move(equal));
+  return route.ok() ? std::move(route) : ChooseAmong(kind, std::move(now));
 }
 
-absl::StatusOr<Route> WorkerPool::ChooseAmong(Candidates now) const {
+absl::StatusOr<Route> WorkerPool::ChooseAmong(RouteKind kind, Candidates now) const {
   // What was chosen a moment ago does not show in any load yet. The first of equals wins, so each
   // choice begins at another worker, and a burst spreads.
   const size_t turn = turns_.fetch_add(1, std::memory_order_relaxed);
@@ -112,7 +113,8 @@ absl::StatusOr<Route> WorkerPool::ChooseAmong(Candidates now) const {
   };
   rotate(now.prefill);
   rotate(now.decode);
-  return ChooseRoute(now.prefill, now.decode);
+  return kind == RouteKind::kLocal ? ChooseLocalRoute(now.decode)
+                                   : ChooseRoute(now.prefill, now.decode);
 }
 
 int WorkerPool::context_tokens_max(int otherwise) const {

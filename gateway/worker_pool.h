@@ -42,9 +42,10 @@ class WorkerPool {
   // every call, so that the channels end here.
   ~WorkerPool();
 
-  // UNAVAILABLE as ChooseRoute.
-  absl::StatusOr<Route> Choose() const;
-  // Among workers that compute the same bits as `last`, if any of these is usable; else as Choose.
+  // UNAVAILABLE as ChooseRoute and ChooseLocalRoute.
+  absl::StatusOr<Route> Choose(RouteKind kind) const;
+  // Of the same kind as `last`, among workers that compute the same bits if any of these is usable;
+  // else as Choose.
   absl::StatusOr<Route> ChooseAgain(const Route& last) const;
 
   // Tokens of the longest sequence that fits on every usable worker, and at most `otherwise`.
@@ -70,7 +71,7 @@ class WorkerPool {
   };
   // Every worker as it is now.
   Candidates Look() const;
-  absl::StatusOr<Route> ChooseAmong(Candidates now) const;
+  absl::StatusOr<Route> ChooseAmong(RouteKind kind, Candidates now) const;
 
   const std::function<void(const PoolState&)> on_change_;
   const std::shared_ptr<Readiness> readiness_;               // shared with the connections

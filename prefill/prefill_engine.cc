@@ -57,10 +57,10 @@ bool PrefillEngine::Submit(PrefillJob job) {
 }
 
 void PrefillEngine::Cancel(RequestKey key, Reason reason) {
-  inbox_.PushAlways(Event(CancelJob{key, reason}));
+  inbox_.PushAlways(Event(CancelJob{key, reason, clock_.Now()}));
 }
 void PrefillEngine::CancelSession(SessionId session) {
-  inbox_.PushAlways(Event(CancelGateway{session}));
+  inbox_.PushAlways(Event(CancelGateway{session, clock_.Now()}));
 }
 void PrefillEngine::OnGranted(TransferId transfer) {
   inbox_.PushAlways(Event(Granted{transfer, clock_.Now()}));
@@ -83,7 +83,7 @@ void PrefillEngine::Run() {
       for (Work& work : works_) End(work, LinkError(Reason::kDraining, "the worker stops"));
     }
     ExpireDeadlines();
-    works_.remove_if([](const Work& work) { return work.ended && !work.begun; });
+    RemoveEnded();
     if (stopping_ && works_.empty()) return;
     Step();
     PublishLoad();
@@ -103,14 +103,15 @@ void PrefillEngine::Handle(PrefillJob& job) {
 
 void PrefillEngine::Handle(const CancelJob& cancel) {
   for (Work& work : works_) {
-    if (work.job.key == cancel.key) End(work, LinkError(cancel.reason, "cancelled by the gateway"));
+    if (work.job.key != cancel.key) continue;
+    Cancel(work, LinkError(cancel.reason, "cancelled by the gateway"), cancel.at);
   }
 }
 
 void PrefillEngine::Handle(const CancelGateway& gateway) {
   for (Work& work : works_) {
     if (work.job.key.session == gateway.session) {
-      End(work, LinkError(Reason::kCancelled, "the gateway is gone"));
+      Cancel(work, LinkError(Reason::kCancelled, "the gateway is gone"), gateway.at);
     }
   }
 }
@@ -404,6 +405,23 @@ void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
                         .last_hidden_state = host_.FetchFinalHidden(output),
                         .num_positions = position};
   outlet_.Commit(work.job.transfer, std::move(payload));
+}
+
+void PrefillEngine::Cancel(Work& work, const absl::Status& why, absl::Time at) {
+  if (!work.ended) work.cancelled = at;
+  End(work, why);
+}
+
+// Those whose pages the link has given back.
+void PrefillEngine::RemoveEnded() {
+  works_.remove_if([this](const Work& work) {
+    if (!work.ended || work.begun) return false;
+    if (work.cancelled) {
+      metrics_.cancel_to_free_seconds.Observe(
+          absl::ToDoubleSeconds(clock_.Now() - *work.cancelled));
+    }
+    return true;
+  });
 }
 
 // Ends a job early. Its pages stay until the link has answered with OnFinished.

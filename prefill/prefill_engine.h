@@ -6,6 +6,7 @@
 #include <atomic>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <variant>
@@ -65,11 +66,12 @@ class PrefillEngine {
     int64_t sliding_pages_reserved = 0;
     absl::Time started = absl::InfiniteFuture();
     absl::Time granted = absl::InfiniteFuture();
-    int64_t frames_out = 0;  // handed to the link and not released
-    bool begun = false;      // the link knows the transfer, or holds its memory
-    bool ended = false;      // replies have heard OnEnded
-    bool finishing = false;  // nothing more to compute
-    bool link_done = false;  // the link has said OnFinished
+    std::optional<absl::Time> cancelled;  // when the gateway's word came
+    int64_t frames_out = 0;               // handed to the link and not released
+    bool begun = false;                   // the link knows the transfer, or holds its memory
+    bool ended = false;                   // replies have heard OnEnded
+    bool finishing = false;               // nothing more to compute
+    bool link_done = false;               // the link has said OnFinished
   };
   using WorkIterator = std::list<Work>::iterator;
 
@@ -85,9 +87,11 @@ class PrefillEngine {
   struct CancelJob {
     RequestKey key;
     Reason reason;
+    absl::Time at;
   };
   struct CancelGateway {
     SessionId session;
+    absl::Time at;
   };
   struct Granted {
     TransferId transfer;
@@ -125,7 +129,9 @@ class PrefillEngine {
   void ClearTail(Work& work, int layer, KvKind kind);
   void FinishChunk(Chunk& chunk);
   void FinishPrompt(Work& work, int64_t output);
+  void Cancel(Work& work, const absl::Status& why, absl::Time at);
   void End(Work& work, const absl::Status& status);
+  void RemoveEnded();
   void Report(Work& work, const absl::Status& status, int64_t kv_bytes);
   void ExpireDeadlines();
   absl::Duration WaitTime() const;

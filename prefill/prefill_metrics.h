@@ -17,6 +17,7 @@ struct PrefillMetrics {
   prometheus::Gauge& queue_tokens;
   prometheus::Counter& prompt_tokens_total;
   prometheus::Counter& requests_failed_total;
+  prometheus::Histogram& cancel_to_free_seconds;
   prometheus::Counter& prefix_cache_hit_tokens;
   prometheus::Counter& prefix_cache_miss_tokens;
   prometheus::Counter& prefix_cache_evictions_total;

@@ -425,7 +425,10 @@ void KvSender::TickTransfer(Transfer& transfer, absl::Time now) {
   const bool waits_for_grant = transfer.phase <= Phase::kClaimed;
   if (now >= transfer.spec.deadline) return fail("the request's deadline has passed");
   if (waits_for_grant && now >= transfer.first_claimed + limits_.grant) {
-    return fail("the decode worker gave no pages in time");
+    return End(transfer,
+               LinkError(Reason::kKvCacheFull, "the decode worker gave no pages in time",
+                         absl::Milliseconds(100)),
+               /*tell_peer=*/true);
   }
   if (now >= transfer.leased_until) return fail("the decode worker has lost the transfer");
   if (open() && transfer.phase == Phase::kUnclaimed && now >= transfer.claim_at) {

@@ -117,6 +117,7 @@ TEST(FaultsTest, MemoryPressureChangesNoAnswer) {
   Streams streams;
   for (uint64_t seed = 0; seed < 6; ++seed) {
     request.mutable_sampling()->set_seed(seed);
+    request.set_route(seed % 2 == 0 ? v1::ROUTE_DISAGGREGATED : v1::ROUTE_LOCAL);
     streams.push_back(std::make_unique<AnswerStream>(cluster.gateway_address(), request, kTimeout));
   }
   for (size_t i = 0; i < streams.size(); ++i) {
@@ -210,6 +211,26 @@ TEST(FaultsTest, AFrozenWorkerHoldsNobodyBeyondTheDeadline) {
   }
 }
 
+// What the stalled one has waits for it, or goes on elsewhere once it counts as dead.
+TEST(FaultsTest, AStalledDecodeWorkerHoldsUpOnlyItsOwnRequests) {
+  ProcessCluster cluster(
+      {.decode_workers = 2, .worker_flags = kFlags, .prefill_flags = {"--chunk-tokens", "1"}});
+  AnswerStream held(cluster.gateway_address(), LongPrompt(), kTimeout);
+  ASSERT_TRUE(held.Next());
+  constexpr char kFrames[] = "cleave_kvlink_frames_total{transport=\"grpc\"}";
+  const auto receives = [&](int i) { return cluster.DecodeMetric(i, kFrames) > 0; };
+  ASSERT_TRUE(WaitFor([&] { return receives(0) || receives(1); }));
+  ChildProcess& stalled = cluster.decode(receives(0) ? 0 : 1);
+  ProcessCluster::Freeze(stalled);
+  for (int i = 0; i < 3; ++i) ExpectAnswers(cluster.gateway_address());
+  ProcessCluster::Thaw(stalled);
+  EXPECT_OK(held.Finish().status);
+  AnswerStream alone(cluster.gateway_address(), LongPrompt(), kTimeout);
+  EXPECT_EQ(held.answer().text, alone.Finish().text);
+  for (int i = 0; i < 2; ++i) ProcessCluster::WaitUntilEmpty(cluster.decode_address(i));
+  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+}
+
 TEST(FaultsTest, AClientThatLeavesFreesItsPages) {
   ProcessCluster cluster({.worker_flags = kFlags});
   {
@@ -218,6 +239,7 @@ TEST(FaultsTest, AClientThatLeavesFreesItsPages) {
   }
   ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
   ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+  EXPECT_EQ(cluster.DecodeMetric(0, "cleave_cancel_to_free_seconds_count{role=\"decode\"}"), 1);
   ExpectAnswers(cluster.gateway_address());
 }
 

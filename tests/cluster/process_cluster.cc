@@ -259,6 +259,7 @@ bool AnswerStream::Next() {
   }
   answer_.text += event.text().text();
   answer_.thought += event.thought().text();
+  answer_.calls += event.tool_call().name() + event.tool_call().arguments();
   for (const v1::TokenLogProbabilities& place : event.log_probabilities().tokens()) {
     answer_.log_probabilities.push_back(place.SerializeAsString());
   }

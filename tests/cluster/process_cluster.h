@@ -95,6 +95,7 @@ std::vector<GoldenRequest> ReadGoldenRequests();
 struct StreamedAnswer {
   std::string text;
   std::string thought;
+  std::string calls;                           // names and arguments, one behind the other
   std::vector<std::string> log_probabilities;  // TokenLogProbabilities of each token, serialized
   uint32_t output_tokens = 0;
   v1::FinishReason finish = v1::FINISH_REASON_UNSPECIFIED;

@@ -101,6 +101,37 @@ TEST(SamplingTest, EqualSeedsGiveEqualAnswersAndOthersDiffer) {
   EXPECT_NE(ask(2), first);
 }
 
+// The decode worker computes the prompt itself, in chunks beside what runs, and with drafts.
+TEST(LocalRouteTest, AnswersAreTheReferences) {
+  ProcessCluster cluster({.worker_flags = kExact, .decode_flags = kDrafts});
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  std::vector<GoldenRequest> asked;
+  for (GoldenRequest& golden : ReadGoldenRequests()) {
+    golden.request.set_route(v1::ROUTE_LOCAL);
+    AnswerStream stream(cluster.gateway_address(), golden.request, kTimeout);
+    const StreamedAnswer& answer = stream.Finish();
+    if (!answer.status.ok()) {  // only prompts of text have this route
+      EXPECT_EQ(GetErrorDetail(answer.status)->field, "route");
+      continue;
+    }
+    EXPECT_EQ(answer.text, golden.text) << golden.name;
+    EXPECT_EQ(answer.summary.route(), v1::ROUTE_LOCAL);
+    asked.push_back(golden);
+  }
+  ASSERT_FALSE(asked.empty());
+  for (int i = 0; i < 12; ++i) {  // on both routes at once
+    GoldenRequest& golden = asked[static_cast<size_t>(i) % asked.size()];
+    golden.request.set_route(i % 3 == 0 ? v1::ROUTE_DISAGGREGATED : v1::ROUTE_LOCAL);
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), golden.request, kTimeout));
+  }
+  for (size_t i = 0; i < streams.size(); ++i) {
+    EXPECT_EQ(streams[i]->Finish().text, asked[i % asked.size()].text);
+  }
+  EXPECT_EQ(cluster.DecodeMetric(0, "cleave_kv_pages_unaccounted"), 0);
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+}
+
 // A second turn is not computed from the start: with a picture in the first, and with thoughts,
 // which its history does not show.
 TEST(PrefixCacheServingTest, ASecondTurnBeginsWhereTheFirstPromptEnded) {

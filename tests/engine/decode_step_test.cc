@@ -97,35 +97,50 @@ class Worker {
     return answer;
   }
 
-  // All requests together, the i-th from step 2i on.
+  // All requests together, the i-th from step 2i on. With `prompt_rows` their prompts are computed
+  // by the steps themselves, in chunks of at most so many rows.
   std::vector<Answer> Decode(const std::vector<SequenceRequest>& requests,
                              const DraftOptions& options,
-                             const std::function<void(const Generation&)>& after_step = nullptr) {
-    const std::unique_ptr<DecodeStep> step = *DecodeStep::Create(*host_, clock_, options);
+                             const std::function<void(const Generation&)>& after_step = nullptr,
+                             int64_t prompt_rows = 0) {
+    const auto step = *DecodeStep::Create(*host_, clock_, options, prompt_rows);
     std::vector<std::unique_ptr<Generation>> all;
     std::vector<Answer> answers(requests.size());
     for (int64_t number = 0;; ++number) {
       if (all.size() < requests.size() && number % 2 == 0) {
         all.push_back(std::make_unique<Generation>(host_->pools()));
-        Start(requests[all.size() - 1], *step, *all.back());
+        const SequenceRequest& request = requests[all.size() - 1];
+        if (prompt_rows > 0) step->JoinPrompt(*all.back(), request);
+        if (prompt_rows == 0) Start(request, *step, *all.back());
       }
       std::vector<Generation*> running;
+      PromptChunk chunk;
       for (size_t i = 0; i < all.size(); ++i) {
         if (all[i]->finish != FinishCause::kNone) continue;
+        if (all[i]->output.empty()) {
+          if (chunk.generation == nullptr) chunk = NextChunk(requests[i], *all[i], prompt_rows);
+          continue;
+        }
         EXPECT_TRUE(all[i]->table.Extend(1).ok());
         running.push_back(all[i].get());
       }
-      if (running.empty() && all.size() == requests.size()) break;
-      if (running.empty()) continue;
+      const bool idle = running.empty() && chunk.generation == nullptr;
+      if (idle && all.size() == requests.size()) break;
+      if (idle) continue;
       std::vector<PageId> full, sliding;
       if (hoards_pages_) {
         full = TakeAll(host_->pools().full);
         sliding = TakeAll(host_->pools().sliding);
       }
-      const DecodeStepSummary summary = step->Run(running);
+      const DecodeStepSummary summary =
+          step->Run(running, chunk.generation == nullptr ? nullptr : &chunk);
       host_->pools().full.Release(full);
       host_->pools().sliding.Release(sliding);
       int64_t new_tokens = 0;
+      if (chunk.generation != nullptr) {
+        running.push_back(chunk.generation);
+        chunk.generation->log_probabilities.clear();  // of the first token: not compared
+      }
       for (Generation* generation : running) {
         new_tokens += generation->new_tokens;
         if (after_step) after_step(*generation);
@@ -160,6 +175,14 @@ class Worker {
     step.Join(generation, request, host_->FetchFinalHidden(0));
     generation.finish =
         CheckFinish(request, generation.output.back(), 1, host_->context_tokens_max());
+  }
+
+  static PromptChunk NextChunk(const SequenceRequest& request, Generation& generation,
+                               int64_t rows_max) {
+    const int64_t left = request.num_positions() - generation.table.num_tokens();
+    const int64_t rows = std::min(left, rows_max);
+    EXPECT_TRUE(generation.table.Extend(rows).ok());
+    return {&generation, rows};
   }
 
   static std::vector<PageId> TakeAll(PageAllocator& pool) {
@@ -233,6 +256,53 @@ std::vector<std::string> Isas() {
   std::vector<std::string> isas = SupportedCpuIsas();
   isas.insert(isas.begin(), "reference");
   return isas;
+}
+
+// Prompts computed beside running sequences, in chunks of any size: the same tokens.
+TEST_P(DecodeStepTest, TokensAreTheSameWithPromptsInTheSteps) {
+  const auto& [isa, activations] = GetParam();
+  Worker worker(Options(activations, isa));
+  std::vector<SequenceRequest> requests;
+  std::vector<Worker::Answer> expected;
+  for (int i = 0; i < (isa == "reference" ? 2 : 5); ++i) {
+    requests.push_back(Request(i, kSamplings[2], worker.config()));
+    requests.back().output_tokens_max = 20;
+    expected.push_back(worker.OneByOne(requests.back()));
+  }
+  for (const int64_t prompt_rows : {1, 7, 64}) {
+    for (const int drafts : {0, 3}) {
+      EXPECT_EQ(
+          worker.Decode(requests, {.drafts_max = drafts, .adaptive = false}, nullptr, prompt_rows),
+          expected)
+          << prompt_rows << " rows, " << drafts << " drafts";
+    }
+  }
+}
+
+// Every look at it takes a millisecond.
+class TickingClock final : public Clock {
+ public:
+  absl::Time Now() const override { return now_ += absl::Milliseconds(1); }
+
+ private:
+  mutable absl::Time now_ = absl::UnixEpoch();
+};
+
+TEST(PromptRowsTest, FitTheTimeThatAStepMayTake) {
+  const std::unique_ptr<ModelHost> host = *ModelHost::Load(Options(DType::kFloat32, "auto"));
+  TickingClock clock;
+  const auto step = *DecodeStep::Create(*host, clock, {}, 100);
+  EXPECT_EQ(step->PromptRows(1, 0.005), 16) << "nothing is known yet";
+  Generation generation(host->pools());
+  const SequenceRequest request = Request(3, {}, host->config());
+  step->JoinPrompt(generation, request);
+  ASSERT_OK(generation.table.Extend(10));
+  const PromptChunk chunk{&generation, 10};
+  step->Run({}, &chunk);  // a tenth of a millisecond a row
+  EXPECT_NEAR(static_cast<double>(step->PromptRows(0, 0.005)), 50, 1);
+  EXPECT_EQ(step->PromptRows(0, 1), 100) << "the most there may be";
+  EXPECT_EQ(step->PromptRows(0, 0), 1) << "the prompt gets on all the same";
+  step->Leave(generation);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, DecodeStepTest,

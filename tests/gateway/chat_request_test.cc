@@ -180,8 +180,12 @@ TEST_F(ChatRequestTest, RefusesTheRest) {
   request.set_thinking(static_cast<v1::ThinkingMode>(9));
   EXPECT_EQ(RefusedField(request), "thinking");
   request = Question("a");
-  request.set_route(static_cast<v1::Route>(3));
+  request.set_route(static_cast<v1::Route>(4));
   EXPECT_EQ(RefusedField(request), "route");
+  request.set_route(v1::ROUTE_LOCAL);
+  EXPECT_EQ(Read(request)->route, RouteKind::kLocal);
+  request.mutable_messages(0)->add_parts()->mutable_image()->set_data("picture");
+  EXPECT_EQ(RefusedField(request), "route") << "only for prompts of text";
 }
 
 TEST_F(ChatRequestTest, ACacheSaltIsShortText) {

@@ -24,6 +24,7 @@ struct FakeDecode final : DecodeWorker {
     epoch = new_epoch;
     prompt = order.prompt_ids;
     emitted = order.emitted_ids;
+    local = order.local;
     left = time_left;
     events = std::move(new_events);
     holds = true;
@@ -42,6 +43,7 @@ struct FakeDecode final : DecodeWorker {
 
   bool connected = true;
   bool holds = false;  // as the worker sees it
+  bool local = false;
   int expects = 0;
   int cancels = 0;
   std::string reason;
@@ -96,7 +98,7 @@ struct FakePrefill final : PrefillWorker {
 struct FakeRerouter final : Rerouter {
   absl::StatusOr<Route> ChooseAgain(const Route&) override {
     ++choices;
-    if (next.prefill == nullptr) return absl::UnavailableError("none");
+    if (next.decode == nullptr) return absl::UnavailableError("none");
     return next;
   }
   void After(absl::Duration pause, std::function<void()> new_call) override {

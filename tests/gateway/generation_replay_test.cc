@@ -176,15 +176,41 @@ TEST_F(GenerationReplayTest, MediaAreBroughtAgain) {
 TEST_F(GenerationReplayTest, AFullClusterIsToldUntilAnAnswerHasBegun) {
   Start();
   prefill_->holds = false;
-  generation_->OnPrefillEnded(1, Failure(Reason::kTransferDeadline));
-  EXPECT_EQ(GetReason(End().status), Reason::kTransferDeadline);
+  generation_->OnPrefillEnded(1, Failure(Reason::kKvCacheFull));
+  EXPECT_EQ(GetReason(End().status), Reason::kKvCacheFull);
 
   recorder_ = std::make_shared<Recorder>();
   Start();
   First(1, 10);
   prefill_->holds = false;
-  generation_->OnPrefillEnded(1, Failure(Reason::kTransferDeadline));
+  generation_->OnPrefillEnded(1, Failure(Reason::kKvCacheFull));
   EXPECT_TRUE(recorder_->results.empty());
+}
+
+// No prefill worker, no ticket; and a decode worker that dies is replaced by one of its kind.
+TEST_F(GenerationReplayTest, ALocalRouteIsTheDecodeWorkersAlone) {
+  rerouter_.next = {nullptr, other_decode_};
+  generation_ = std::make_shared<Generation>(
+      GenerationOptions{.number = kNumber,
+                        .order = {.prompt_ids = {1}, .output_tokens_max = 9},
+                        .route = {nullptr, decode_},
+                        .accepted = clock_.Now(),
+                        .deadline = clock_.Now() + absl::Hours(1),
+                        .rerouter = &rerouter_},
+      recorder_, clock_);
+  generation_->Start();
+  EXPECT_TRUE(decode_->local);
+  clock_.Advance(absl::Seconds(2));
+  Step(1, 0, {10});
+  Step(1, 1, {11, 12});
+  LoseDecode(*decode_);
+  rerouter_.MakeCall();
+  EXPECT_TRUE(other_decode_->local);
+  Step(2, 3, {13}, FinishCause::kStopId);
+  EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13));
+  EXPECT_EQ(End().time_to_first_token, absl::Seconds(2));
+  EXPECT_EQ(End().prefill_worker, "");
+  EXPECT_EQ(prefill_->runs, 0);
 }
 
 TEST_F(GenerationReplayTest, WhatIsWrongWithTheRequestEndsIt) {

@@ -111,5 +111,23 @@ TEST_F(RouterTest, TakesTheLeastLoaded) {
   EXPECT_EQ(Choose(), "pe");
 }
 
+TEST_F(RouterTest, ALocalRouteNeedsADecodeWorkerThatComputesPrompts) {
+  const auto choose = [this] {
+    const absl::StatusOr<Route> route = ChooseLocalRoute(decode_);
+    EXPECT_TRUE(!route.ok() || route->is_local());
+    return route.ok() ? route->decode->name() : std::string(ReasonName(GetReason(route.status())));
+  };
+  AddDecode("d", Usable());
+  EXPECT_EQ(choose(), "NO_DECODE_WORKER");
+  for (const char* name : {"e", "f"}) {
+    AddDecode(name, Usable());
+    decode_.back().status.local_prompts = true;
+  }
+  decode_[1].status.requests = 1;
+  EXPECT_EQ(choose(), "f");
+  decode_[2].status.usable = false;
+  EXPECT_EQ(choose(), "e");
+}
+
 }  // namespace
 }  // namespace cleave

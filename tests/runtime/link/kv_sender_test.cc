@@ -255,7 +255,7 @@ TEST_F(KvSenderTest, NoGrantInTime) {
   Open();
   Begin(1);
   Pass(Limits().grant, {});
-  EXPECT_EQ(listener_.EndOf(Id(1)), Reason::kTransferDeadline);
+  EXPECT_EQ(listener_.EndOf(Id(1)), Reason::kKvCacheFull);
   EXPECT_EQ(Last<Abort>(transport_.messages)->transfer, Id(1));
 }
 
