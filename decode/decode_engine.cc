@@ -54,9 +54,13 @@ DecodeEngine::DecodeEngine(ModelHost& host, DecodeStep& step, KvIntake& intake, 
       thread_([this] { Run(); }) {}
 
 DecodeEngine::~DecodeEngine() {
+  Stop();
+  thread_.join();
+}
+
+void DecodeEngine::Stop() {
   stop_ = true;
   inbox_.Wake();
-  thread_.join();
 }
 
 void DecodeEngine::Submit(DecodeJob job) { inbox_.PushAlways(Event(std::move(job))); }
@@ -96,6 +100,7 @@ void DecodeEngine::Run() {
     if (stopping_ && sequences_.empty()) return;
     GrantClaims();
     Step();
+    GrantClaims();  // of the pages that the step has given back
     PublishLoad();
   }
 }
@@ -202,13 +207,13 @@ bool DecodeEngine::StartPrompt(Sequence& sequence) {
   const int sliding =
       std::min(full, SlidingPagesMax(shape_.window, static_cast<int>(options_.prompt_rows_max),
                                      shape_.page_tokens));
-  const int64_t others = NumOthers(sequence);
-  if (pools.full.num_free() < full + others || pools.sliding.num_free() < sliding + others) {
+  const Room others = RoomForOthers(sequence);
+  if (pools.full.num_free() < full + others.full ||
+      pools.sliding.num_free() < sliding + others.sliding) {
     return false;
   }
   step_.JoinPrompt(sequence.generation, request);
   sequence.phase = Phase::kComputing;
-  sequence.committed = sequence.first_step = clock_.Now();
   --load_.requests_waiting;
   ++load_.requests_running;
   Log(Severity::kInfo, "sequence_starts_here",
@@ -216,12 +221,20 @@ bool DecodeEngine::StartPrompt(Sequence& sequence) {
   return true;
 }
 
-// A page for each of them to grow into is kept free, so that a newcomer does not end an older
-// answer.
-int64_t DecodeEngine::NumOthers(const Sequence& sequence) const {
-  return std::count_if(sequences_.begin(), sequences_.end(), [&](const Sequence& s) {
-    return &s != &sequence && (s.active() || s.phase == Phase::kReceiving);
-  });
+// A page for each of them to grow into, and all of a prompt that is being computed: a newcomer must
+// not end an older answer.
+DecodeEngine::Room DecodeEngine::RoomForOthers(const Sequence& sequence) const {
+  Room room;
+  for (const Sequence& other : sequences_) {
+    if (&other == &sequence || !(other.active() || other.phase == Phase::kReceiving)) continue;
+    const BlockTable& table = other.generation.table;
+    const int64_t left = other.phase == Phase::kComputing
+                             ? other.job.request.num_positions() - table.num_tokens()
+                             : 1;
+    room.full += std::max(1, table.FullPagesNeeded(left));
+    room.sliding += std::max(1, table.SlidingPagesNeeded(std::min(left, options_.prompt_rows_max)));
+  }
+  return room;
 }
 
 absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
@@ -231,13 +244,13 @@ absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
   const absl::Status extended =
       sequence.generation.table.Extend(sequence.job.request.num_positions());
   if (!extended.ok()) {
-    return LinkError(Reason::kKvCacheFull, "no pages for the prompt", kRetryAfter);
+    return LinkError(Reason::kKvCacheFull, "no pages for the prompt");
   }
   const KvPools pools = host_.pools();
-  if (std::min(pools.full.num_free(), pools.sliding.num_free()) < NumOthers(sequence)) {
+  const Room others = RoomForOthers(sequence);
+  if (pools.full.num_free() < others.full || pools.sliding.num_free() < others.sliding) {
     sequence.generation.table.Release();
-    return LinkError(Reason::kKvCacheFull, "no pages for the prompt and those that run",
-                     kRetryAfter);
+    return LinkError(Reason::kKvCacheFull, "no pages for the prompt and those that run");
   }
   const auto copy = [](absl::Span<const PageId> pages) {
     return std::vector<PageId>(pages.begin(), pages.end());
@@ -313,6 +326,7 @@ void DecodeEngine::Step() {
   const DecodeStepSummary summary = step_.Run(generations_, prompt_ == nullptr ? nullptr : &chunk_);
   if (prompt_ != nullptr && prompt_->generation.new_tokens > 0) {
     prompt_->phase = Phase::kRunning;
+    prompt_->committed = prompt_->first_step = clock_.Now();
     in_step_.push_back(prompt_);
   }
   Tell();
@@ -359,8 +373,7 @@ bool DecodeEngine::Grow(Sequence& sequence, int64_t count) {
       oldest_waits_ = true;
       return false;
     }
-    metrics_.preemptions_total.Increment();
-    EndWithError(youngest, LinkError(Reason::kPreempted, "other sequences needed its KV pages"));
+    Preempt(youngest);
     if (&youngest == &sequence) return false;
   }
   return true;
@@ -462,6 +475,18 @@ void DecodeEngine::EndWithError(Sequence& sequence, const absl::Status& status) 
   Log(Severity::kWarning, "sequence_failed",
       {{"request", sequence.job.request.request_id},
        {"reason", std::string(ReasonName(GetReason(status)))}});
+}
+
+// The gateway goes on with it when there are pages again.
+void DecodeEngine::Preempt(Sequence& sequence) {
+  metrics_.preemptions_total.Increment();
+  Log(Severity::kInfo, "sequence_preempted",
+      {{"request", sequence.job.request.request_id},
+       {"output_tokens", sequence.generation.output.size()}});
+  sequence.job.replies->OnEnded(
+      sequence.job.key, sequence.job.epoch,
+      LinkError(Reason::kPreempted, "other sequences needed its KV pages"));
+  Leave(sequence, Reason::kPreempted);
 }
 
 void DecodeEngine::ExpireDeadlines() {

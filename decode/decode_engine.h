@@ -45,6 +45,10 @@ class DecodeEngine {
   // Ends every sequence with DRAINING and waits until the link has let go of all pages.
   ~DecodeEngine();
 
+  // Ends every sequence with DRAINING, as the destructor does, but does not wait. Nothing new
+  // begins.
+  void Stop();
+
   // Answered by OnTicket or OnEnded.
   void Submit(DecodeJob job);
   // The gateway wants nothing more of it; no answer.
@@ -117,7 +121,10 @@ class DecodeEngine {
   void Announce(Sequence& sequence);
   void GrantClaims();
   bool StartPrompt(Sequence& sequence);
-  int64_t NumOthers(const Sequence& sequence) const;
+  struct Room {
+    int64_t full = 0, sliding = 0;  // pages
+  };
+  Room RoomForOthers(const Sequence& sequence) const;
   absl::StatusOr<std::unique_ptr<TransferDestination>> ReserveFor(Sequence& sequence,
                                                                   const TransferPlan& plan);
   void Step();
@@ -131,6 +138,7 @@ class DecodeEngine {
   void Leave(Sequence& sequence, Reason reason);
   void RemoveEnded();
   void EndWithError(Sequence& sequence, const absl::Status& status);
+  void Preempt(Sequence& sequence);
   void Unpin(Sequence& sequence);
   void ExpireDeadlines();
   absl::Duration WaitTime() const;

@@ -21,6 +21,7 @@ namespace cleave {
 namespace {
 
 constexpr int kControlMessageBytesMax = 4 << 20;
+constexpr absl::Duration kLastWordPatience = absl::Seconds(2);
 
 struct Options {
   ModelHostOptions model;
@@ -53,12 +54,17 @@ void AddFlags(CLI::App& app, Options& options) {
 
 // SIGTERM: take nothing new, let what runs finish, then stop.
 void Drain(const Options& options, const Clock& clock, RpcServer& server, DecodeService& service,
-           WorkerService& worker, DecodeLink& link, const DecodeEngine& engine) {
+           WorkerService& worker, DecodeLink& link, DecodeEngine& engine) {
   Log(Severity::kInfo, "draining", {{"timeout_seconds", options.worker.drain_timeout_seconds}});
   const absl::Time deadline = clock.Now() + absl::Seconds(options.worker.drain_timeout_seconds);
   server.SetServing(false);
   service.Drain();
-  while (!engine.load().idle() && clock.Now() < deadline) cleave::SleepFor(absl::Milliseconds(20));
+  const auto wait_until = [&](absl::Time end) {
+    while (!engine.load().idle() && clock.Now() < end) cleave::SleepFor(absl::Milliseconds(20));
+  };
+  wait_until(deadline);
+  engine.Stop();  // gateways hear DRAINING of the rest, and go on with it elsewhere
+  wait_until(clock.Now() + kLastWordPatience);
   link.server().Drain();
   service.CloseStreams();
   worker.CloseStreams();

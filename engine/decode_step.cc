@@ -6,6 +6,11 @@
 #include "runtime/base/status.h"
 
 namespace cleave {
+namespace {
+
+constexpr int64_t kRowsThatTell = 8;
+
+}  // namespace
 
 int64_t DecodeRowsMax(int64_t sequences_max, int64_t drafts_max) {
   constexpr int64_t kEnough = 64;
@@ -86,6 +91,7 @@ void DecodeStep::Leave(Generation& generation) {
 
 int64_t DecodeStep::PromptRows(int64_t sequences, double step_seconds) const {
   constexpr int64_t kUnmeasured = 16;
+  if (sequences == 0) return prompt_rows_max_;  // nobody waits
   if (prompt_row_seconds_ == 0) return std::min(kUnmeasured, prompt_rows_max_);
   const double left = step_seconds - planner_.VerifySeconds(sequences);
   const double rows = std::min(left / prompt_row_seconds_, static_cast<double>(prompt_rows_max_));
@@ -196,8 +202,9 @@ void DecodeStep::Verify(absl::Span<Generation* const> sequences, const PromptChu
   host_.kernels().stream().WaitForAll();
   const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
   if (chunk == nullptr) return planner_.MeasuredVerify(verified, seconds);
-  const double each =
-      std::max(0.0, seconds - planner_.VerifySeconds(verified)) / static_cast<double>(chunk->rows);
+  if (chunk->rows < kRowsThatTell) return;  // what a pass costs anyway would be booked on them
+  const double pass = planner_.VerifySeconds(std::max<int64_t>(1, verified));
+  const double each = std::max(0.0, seconds - pass) / static_cast<double>(chunk->rows);
   prompt_row_seconds_ += (prompt_row_seconds_ == 0 ? 1 : 0.2) * (each - prompt_row_seconds_);
 }
 

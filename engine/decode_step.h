@@ -29,7 +29,7 @@ struct Generation {
   explicit Generation(const KvPools& pools) : table(pools) {}
 
   BlockTable table;             // holds every position but the newest token's
-  std::vector<int32_t> output;  // the answer so far, emitted_ids first; empty in a prompt's steps
+  std::vector<int32_t> output;  // the answer so far, emitted_ids first
   FinishCause finish = FinishCause::kNone;
   int64_t new_tokens = 0;  // that the last step has added to `output`
   // Of these, when the request wants them.
@@ -80,7 +80,7 @@ class DecodeStep {
   void Leave(Generation& generation);
 
   // Rows of a prompt that keep a step of `sequences` within `step_seconds`, by what steps and rows
-  // have cost so far; at least one, so that the prompt gets on.
+  // have cost so far. At least one, so that the prompt gets on; all there may be when nobody waits.
   int64_t PromptRows(int64_t sequences, double step_seconds) const;
 
   // One step of all `sequences`, which have joined and whose tables have room for one more

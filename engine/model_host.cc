@@ -58,7 +58,7 @@ absl::Status ModelHost::SizePools(const ModelHostOptions& options) {
                      MebiBytes(sequence_bytes), " of KV memory, ", MebiBytes(options.kv_bytes_max),
                      " are given: raise --kv-memory-mib or lower --context-tokens"));
   }
-  // No pool needs more pages than all sequences of a step can use.
+  // More pages than all sequences of a step can use would only hold beginnings of earlier prompts.
   const double share =
       std::min(static_cast<double>(options.kv_bytes_max) / static_cast<double>(sequence_bytes),
                static_cast<double>(options.step_sequences_max));

@@ -171,24 +171,18 @@ void PrefixCache::MakeRoom(int full_pages, int sliding_pages) {
   }
 }
 
-// Held by entries alone.
-bool PrefixCache::IsSpare(PageId page, const Holdings& holdings) {
-  const int entries = holdings.entries_of[static_cast<size_t>(page)];
-  return entries > 0 && holdings.pool->owners(page) == entries && holdings.pool->pins(page) == 0;
-}
-
+// Whether some of the pages is held by entries alone.
 bool PrefixCache::HoldsSpare(absl::Span<const PageId> pages, const Holdings& holdings) {
-  return std::any_of(pages.begin(), pages.end(),
-                     [&](PageId page) { return IsSpare(page, holdings); });
+  return std::any_of(pages.begin(), pages.end(), [&](PageId page) {
+    return holdings.pool->owners(page) == holdings.entries_of[static_cast<size_t>(page)] &&
+           holdings.pool->pins(page) == 0;
+  });
 }
 
-int64_t PrefixCache::SparePages(const Holdings& holdings) {
-  if (holdings.distinct == 0) return 0;
-  int64_t count = 0;
-  for (int page = 0; page < holdings.pool->num_pages(); ++page) {
-    if (IsSpare(PageId{page}, holdings)) ++count;
-  }
-  return count;
+int64_t PrefixCache::Count(absl::Span<const PageId> pages, const Holdings& holdings) {
+  return std::count_if(pages.begin(), pages.end(), [&](PageId page) {
+    return holdings.entries_of[static_cast<size_t>(page)] > 0;
+  });
 }
 
 bool PrefixCache::EvictLeast(absl::FunctionRef<bool(const Entry&)> may_leave) {

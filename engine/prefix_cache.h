@@ -59,10 +59,11 @@ class PrefixCache {
   int64_t evictions() const { return evictions_; }  // since the start
   // How often it counts as an owner of a page, over all entries and both pools.
   int64_t owner_count() const { return full_.owner_count + sliding_.owner_count; }
-  int64_t pages() const { return full_.distinct + sliding_.distinct; }
-  // Pages that nobody else holds, and that MakeRoom would free.
-  int64_t spare_full_pages() const { return SparePages(full_); }
-  int64_t spare_sliding_pages() const { return SparePages(sliding_); }
+  // Pages that entries hold, and how many of `pages` these are.
+  int64_t full_pages() const { return full_.distinct; }
+  int64_t sliding_pages() const { return sliding_.distinct; }
+  int64_t CountFull(absl::Span<const PageId> pages) const { return Count(pages, full_); }
+  int64_t CountSliding(absl::Span<const PageId> pages) const { return Count(pages, sliding_); }
 
  private:
   struct Entry {
@@ -89,9 +90,8 @@ class PrefixCache {
   void Touch(Entry& entry) { entry.priority = age_ + entry.worth; }
   static void Take(absl::Span<const PageId> pages, Holdings& holdings);
   static void GiveBack(absl::Span<const PageId> pages, Holdings& holdings);
-  static bool IsSpare(PageId page, const Holdings& holdings);
   static bool HoldsSpare(absl::Span<const PageId> pages, const Holdings& holdings);
-  static int64_t SparePages(const Holdings& holdings);
+  static int64_t Count(absl::Span<const PageId> pages, const Holdings& holdings);
   // The entry of the lowest priority that may leave does so. False: none may.
   bool EvictLeast(absl::FunctionRef<bool(const Entry&)> may_leave = [](const Entry&) {
     return true;

@@ -149,7 +149,10 @@ absl::Status ChatCall::CountAndQueue(const ChatRequest& request, Prompt prompt) 
     End(absl::OkStatus());
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(Route route, backend_.pool->Choose(KindOfRoute(request, prompt)));
+  absl::StatusOr<Route> chosen = backend_.pool->Choose(KindOfRoute(request, prompt));
+  if (!chosen.ok() && !request.route) chosen = backend_.pool->Choose(RouteKind::kDisaggregated);
+  ASSIGN_OR_RETURN(Route route, std::move(chosen));
+  route.is_free = !request.route;
   ASSIGN_OR_RETURN(const int output_tokens_max,
                    OutputTokensMax(request, prompt, route.context_tokens_max));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());

@@ -33,9 +33,8 @@ void DecodeConnection::OnMessage(const cluster::v1::DecodeToGateway& message) {
     if (events != nullptr) events->OnTicket(issued.epoch(), issued.ticket());
   } else if (message.has_ended()) {
     const cluster::v1::SequenceEnded& ended = message.ended();
-    const auto events = Find(RequestNumber{ended.request()}, ended.epoch());
+    const auto events = Take(RequestNumber{ended.request()}, ended.epoch());
     if (events == nullptr) return;  // ended here; its cancel is on the way
-    LetGo(RequestNumber{ended.request()});
     events->OnDecodeEnded(ended.epoch(), cleave::FromProto(ended.status()));
   }
 }

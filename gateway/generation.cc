@@ -148,6 +148,9 @@ void Generation::NoteFirstToken() {
   if (first_token_at_) return;
   first_token_at_ = clock_.Now();
   result_.time_to_first_token = *first_token_at_ - accepted_;
+  if (order_.local) {
+    result_.prefill_phases.prefill = *result_.time_to_first_token - result_.dispatch;
+  }
 }
 
 void Generation::AddTokens(int64_t first_index, AnswerTokens tokens, FinishCause finish) {
@@ -231,6 +234,7 @@ void Generation::OnDecodeLost(uint32_t epoch) {
   if (!IsCurrent(epoch)) return;
   const bool was_needed = !tokens_total_;
   decode_holds_ = false;
+  ++workers_lost_;
   if (was_needed) GoOn(WorkerLost("decode"));
 }
 
@@ -239,6 +243,7 @@ void Generation::OnPrefillLost(uint32_t epoch) {
   if (!IsCurrent(epoch)) return;
   const bool was_needed = prefill_holds_ || !first_token_came_;
   prefill_holds_ = false;
+  ++workers_lost_;
   if (was_needed) GoOn(WorkerLost("prefill"));
 }
 
@@ -269,8 +274,11 @@ bool Generation::MayGoOn(const absl::Status& why) const {
 
 // The workers cannot go on with it. Others do where these stopped, or it ends with `why`.
 void Generation::GoOn(const absl::Status& why) {
-  if (GetReason(why) == Reason::kWorkerLost) ++workers_lost_;
-  if (GetReason(why) != Reason::kPreempted) ++failed_tries_;
+  const Reason reason = GetReason(why);
+  // Those that ask for patience come as often as they must.
+  const bool is_failure = reason != Reason::kPreempted && reason != Reason::kDraining &&
+                          reason != Reason::kQueueFull && reason != Reason::kKvCacheFull;
+  if (is_failure) ++failed_tries_;
   if (!MayGoOn(why)) return End(why, FinishCause::kNone);
   ReleaseWorkers(why);
   ++epoch_;
@@ -285,7 +293,11 @@ void Generation::GoOn(const absl::Status& why) {
   finish_ = FinishCause::kNone;
   last_error_ = why;
   give_up_at_ = clock_.Now() + kReroutePatience;
-  RestartAfter(absl::ZeroDuration());
+  const bool at_once = reason == Reason::kPreempted || (is_failure && failed_tries_ == 1);
+  const std::optional<ErrorDetail> detail = GetErrorDetail(why);
+  const absl::Duration asked =
+      detail ? detail->retry_after.value_or(absl::ZeroDuration()) : absl::ZeroDuration();
+  RestartAfter(at_once ? absl::ZeroDuration() : std::max(asked, kReroutePause));
 }
 
 void Generation::RestartAfter(absl::Duration pause) {
@@ -299,8 +311,9 @@ void Generation::Restart(uint32_t epoch) {
   if (!IsCurrent(epoch)) return;
   absl::StatusOr<Route> next = rerouter_->ChooseAgain(route_);
   if (next.ok()) {
-    const Route last = std::exchange(route_, *std::move(next));
+    Route last = std::exchange(route_, *std::move(next));
     if (ExpectAtDecode()) return rerouter_->OnReplay(GetReason(last_error_), last, route_);
+    route_ = std::move(last);  // what has computed something
   }
   if (clock_.Now() >= give_up_at_) return End(last_error_, FinishCause::kNone);
   RestartAfter(kReroutePause);

@@ -161,7 +161,7 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   absl::Status last_error_ ABSL_GUARDED_BY(mutex_);
   absl::Time give_up_at_ ABSL_GUARDED_BY(mutex_);
   int workers_lost_ ABSL_GUARDED_BY(mutex_) = 0;
-  int failed_tries_ ABSL_GUARDED_BY(mutex_) = 0;  // but for preemptions
+  int failed_tries_ ABSL_GUARDED_BY(mutex_) = 0;  // but for those that ask for patience
   std::optional<absl::Time> first_token_at_ ABSL_GUARDED_BY(mutex_);
 };
 

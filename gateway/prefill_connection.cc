@@ -45,9 +45,8 @@ void PrefillConnection::OnMessage(const cluster::v1::PrefillToGateway& message) 
                          FromProto(token));
   } else if (message.has_ended()) {
     const cluster::v1::PrefillEnded& ended = message.ended();
-    const auto events = Find(RequestNumber{ended.request()}, ended.epoch());
+    const auto events = Take(RequestNumber{ended.request()}, ended.epoch());
     if (events == nullptr) return;
-    LetGo(RequestNumber{ended.request()});
     events->OnPrefillEnded(ended.epoch(), cleave::FromProto(ended.status()));
   }
 }

@@ -88,14 +88,15 @@ struct Route {
   std::shared_ptr<DecodeWorker> decode;
   int context_tokens_max = 0;  // of the longest sequence that fits on both
   std::string compatibility;   // see WorkerStatus; equal ones give equal tokens
+  bool is_free = false;        // the request did not name it: LOCAL may become DISAGGREGATED
 };
 
 // How a request whose workers cannot go on finds others. Thread-safe; outlives requests.
 class Rerouter {
  public:
   virtual ~Rerouter() = default;
-  // A route of the same kind to go on with, if possible one that computes the same bits as `last`.
-  // UNAVAILABLE: not now.
+  // A route to go on with, on workers whose context is no smaller: if possible of the same kind as
+  // `last`, and computing the same bits. UNAVAILABLE: not now.
   virtual absl::StatusOr<Route> ChooseAgain(const Route& last) = 0;
   // Calls `call` once, later, by another thread. It must hold what it touches by weak_ptr.
   virtual void After(absl::Duration pause, std::function<void()> call) = 0;

@@ -305,6 +305,15 @@ std::shared_ptr<WorkerEvents> WorkerConnection::Find(RequestNumber request, uint
   return is_held ? found->second.events : nullptr;
 }
 
+std::shared_ptr<WorkerEvents> WorkerConnection::Take(RequestNumber request, uint32_t epoch) {
+  MutexLock lock(mutex_);
+  const auto found = held_.find(request);
+  if (found == held_.end() || found->second.epoch != epoch) return nullptr;
+  std::shared_ptr<WorkerEvents> events = std::move(found->second.events);
+  held_.erase(found);
+  return events;
+}
+
 // ---- What is told about it.
 
 bool WorkerConnection::IsUsable() const {

@@ -102,6 +102,8 @@ class WorkerConnection : public std::enable_shared_from_this<WorkerConnection> {
   void LetGo(RequestNumber request);
   // Null when it is not held in this epoch.
   std::shared_ptr<WorkerEvents> Find(RequestNumber request, uint32_t epoch) const;
+  // The same, and it is held no more.
+  std::shared_ptr<WorkerEvents> Take(RequestNumber request, uint32_t epoch);
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const std::shared_ptr<OpenCalls>& calls() const { return calls_; }

@@ -89,16 +89,24 @@ WorkerPool::Candidates WorkerPool::Look() const {
 absl::StatusOr<Route> WorkerPool::Choose(RouteKind kind) const { return ChooseAmong(kind, Look()); }
 
 absl::StatusOr<Route> WorkerPool::ChooseAgain(const Route& last) const {
-  Candidates now = Look();
-  Candidates equal;
-  const auto is_equal = [&](const auto& candidate) {
-    return candidate.status.compatibility == last.compatibility;
-  };
-  std::copy_if(now.prefill.begin(), now.prefill.end(), std::back_inserter(equal.prefill), is_equal);
-  std::copy_if(now.decode.begin(), now.decode.end(), std::back_inserter(equal.decode), is_equal);
+  const Candidates now = Look();
   const RouteKind kind = last.is_local() ? RouteKind::kLocal : RouteKind::kDisaggregated;
-  absl::StatusOr<Route> route = ChooseAmong(kind, std::move(equal));
-  return route.ok() ? std::move(route) : ChooseAmong(kind, std::move(now));
+  const auto choose = [&](RouteKind of, bool equal) {
+    const auto fits = [&](const auto& candidate) {
+      return candidate.status.context_tokens_max >= last.context_tokens_max &&
+             (!equal || candidate.status.compatibility == last.compatibility);
+    };
+    Candidates fitting;
+    std::copy_if(now.prefill.begin(), now.prefill.end(), std::back_inserter(fitting.prefill), fits);
+    std::copy_if(now.decode.begin(), now.decode.end(), std::back_inserter(fitting.decode), fits);
+    return ChooseAmong(of, std::move(fitting));
+  };
+  absl::StatusOr<Route> route = choose(kind, true);
+  if (!route.ok()) route = choose(kind, false);
+  if (!route.ok() && last.is_free && last.is_local())
+    route = choose(RouteKind::kDisaggregated, true);
+  if (route.ok()) route->is_free = last.is_free;
+  return route;
 }
 
 absl::StatusOr<Route> WorkerPool::ChooseAmong(RouteKind kind, Candidates now) const {

@@ -44,8 +44,7 @@ class WorkerPool {
 
   // UNAVAILABLE as ChooseRoute and ChooseLocalRoute.
   absl::StatusOr<Route> Choose(RouteKind kind) const;
-  // Of the same kind as `last`, among workers that compute the same bits if any of these is usable;
-  // else as Choose.
+  // See Rerouter.
   absl::StatusOr<Route> ChooseAgain(const Route& last) const;
 
   // Tokens of the longest sequence that fits on every usable worker, and at most `otherwise`.

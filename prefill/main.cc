@@ -24,6 +24,7 @@ namespace cleave {
 namespace {
 
 constexpr int kControlMessageBytesMax = 4 << 20;
+constexpr absl::Duration kLastWordPatience = absl::Seconds(2);
 // No chunk is shorter than the largest picture, which is never cut.
 constexpr int64_t kPictureTokensMax = 1120;
 
@@ -67,13 +68,18 @@ void AddFlags(CLI::App& app, Options& options) {
 
 // SIGTERM: take nothing new, let what runs finish, then stop.
 void Drain(const Options& options, const Clock& clock, RpcServer& server, PrefillService& service,
-           WorkerService& worker, const MediaPreparer& preparer, const PrefillEngine& engine) {
+           WorkerService& worker, const MediaPreparer& preparer, PrefillEngine& engine) {
   Log(Severity::kInfo, "draining", {{"timeout_seconds", options.worker.drain_timeout_seconds}});
   const absl::Time deadline = clock.Now() + absl::Seconds(options.worker.drain_timeout_seconds);
   server.SetServing(false);
   service.Drain();
   const auto idle = [&] { return preparer.idle() && engine.load().idle(); };  // in a job's order
-  while (!idle() && clock.Now() < deadline) cleave::SleepFor(absl::Milliseconds(20));
+  const auto wait_until = [&](absl::Time end) {
+    while (!idle() && clock.Now() < end) cleave::SleepFor(absl::Milliseconds(20));
+  };
+  wait_until(deadline);
+  engine.Stop();  // gateways hear DRAINING of the rest, and go on with it elsewhere
+  wait_until(clock.Now() + kLastWordPatience);
   service.CloseStreams();
   worker.CloseStreams();
 }

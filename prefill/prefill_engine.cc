@@ -41,9 +41,13 @@ PrefillEngine::PrefillEngine(ModelHost& host, KvOutlet& outlet, const Clock& clo
       thread_([this] { Run(); }) {}
 
 PrefillEngine::~PrefillEngine() {
+  Stop();
+  thread_.join();
+}
+
+void PrefillEngine::Stop() {
   stop_ = true;
   inbox_.Wake();
-  thread_.join();
 }
 
 bool PrefillEngine::Submit(PrefillJob job) {
@@ -56,8 +60,8 @@ bool PrefillEngine::Submit(PrefillJob job) {
   return inbox_.PushAlways(Event(std::move(job)));
 }
 
-void PrefillEngine::Cancel(RequestKey key, Reason reason) {
-  inbox_.PushAlways(Event(CancelJob{key, reason, clock_.Now()}));
+void PrefillEngine::Cancel(RequestKey key, Reason reason, absl::Time at) {
+  inbox_.PushAlways(Event(CancelJob{key, reason, at}));
 }
 void PrefillEngine::CancelSession(SessionId session) {
   inbox_.PushAlways(Event(CancelGateway{session, clock_.Now()}));
@@ -103,7 +107,7 @@ void PrefillEngine::Handle(PrefillJob& job) {
 
 void PrefillEngine::Handle(const CancelJob& cancel) {
   for (Work& work : works_) {
-    if (work.job.key != cancel.key) continue;
+    if (work.job.key != cancel.key || work.job.accepted > cancel.at) continue;  // a later try
     Cancel(work, LinkError(cancel.reason, "cancelled by the gateway"), cancel.at);
   }
 }
@@ -252,6 +256,9 @@ void PrefillEngine::UseCache(Work& work) {
     const auto copies = work.table.Share(prefix->full, prefix->sliding, prefix->num_tokens);
     if (copies.ok()) {
       work.cached = work.computed = prefix->num_tokens;
+      for (size_t i = 0; i < request.media.size(); ++i) {
+        if (request.media[i].end() <= work.cached) work.job.media[i] = PreparedMedia();
+      }
       load_.queued_tokens -= work.cached;
       const auto copy = [&](KvKind kind, const std::optional<PageCopy>& page) {
         if (page) {
@@ -472,17 +479,22 @@ absl::Duration PrefillEngine::WaitTime() const {
 }
 
 void PrefillEngine::PublishLoad() {
-  int64_t owners = cache_.owner_count();
+  // What prompts under way share with the cache is not spare; what two of them share counts twice.
+  KvHoldings held{.owners = cache_.owner_count(),
+                  .spare_full = cache_.full_pages(),
+                  .spare_sliding = cache_.sliding_pages()};
   for (const Work& work : works_) {
-    owners +=
-        static_cast<int64_t>(work.table.full().pages.size() + work.table.sliding().pages.size());
+    const absl::Span<const PageId> full = work.table.full().pages;
+    const absl::Span<const PageId> sliding = work.table.sliding().pages;
+    held.owners += static_cast<int64_t>(full.size() + sliding.size());
+    held.spare_full -= cache_.CountFull(full);
+    held.spare_sliding -= cache_.CountSliding(sliding);
   }
-  metrics_.load.Publish(host_.pools(),
-                        {.owners = owners,
-                         .spare_full = cache_.spare_full_pages(),
-                         .spare_sliding = cache_.spare_sliding_pages()},
-                        load_);
-  metrics_.prefix_cache_pages.Set(static_cast<double>(cache_.pages()));
+  held.spare_full = std::max<int64_t>(0, held.spare_full);
+  held.spare_sliding = std::max<int64_t>(0, held.spare_sliding);
+  metrics_.load.Publish(host_.pools(), held, load_);
+  metrics_.prefix_cache_pages.Set(
+      static_cast<double>(cache_.full_pages() + cache_.sliding_pages()));
   metrics_.prefix_cache_entries.Set(static_cast<double>(cache_.entries()));
   metrics_.prefix_cache_evictions_total.Increment(static_cast<double>(cache_.evictions()) -
                                                   metrics_.prefix_cache_evictions_total.Value());

@@ -41,8 +41,11 @@ class PrefillEngine {
 
   // False: full. Then its replies hear nothing.
   bool Submit(PrefillJob job);
-  // Ends a job, if it is still there.
-  void Cancel(RequestKey key, Reason reason);
+  // Ends every job with DRAINING, as the destructor does, but does not wait. Nothing new begins.
+  void Stop();
+  // Ends a job that was accepted up to `at`, if it is still there: a later one of the same key is
+  // another try.
+  void Cancel(RequestKey key, Reason reason, absl::Time at);
   // Ends all jobs of a gateway that is gone.
   void CancelSession(SessionId session);
 

@@ -139,8 +139,8 @@ class PrefillService::Session final : public StreamHandler<GatewayToPrefill> {
     } else if (message.has_cancel()) {
       const RequestKey key{id_, message.cancel().request()};
       // At once for a job in the engine; once more behind one whose media are being decoded.
-      const auto cancel = [&engine = service_.engine_, key] {
-        engine.Cancel(key, Reason::kCancelled);
+      const auto cancel = [&engine = service_.engine_, key, at = service_.clock_.Now()] {
+        engine.Cancel(key, Reason::kCancelled, at);
       };
       cancel();
       service_.preparer_.After(cancel);

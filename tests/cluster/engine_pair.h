@@ -82,6 +82,20 @@ class Answer final : public PrefillReplies, public DecodeReplies {
     tokens.insert(tokens.end(), rest_.begin(), rest_.end());
     return tokens;
   }
+  // Whether nothing more will come; then `status` and `tokens` are what came.
+  bool Ended(absl::Status& status, std::vector<int32_t>& tokens) {
+    std::lock_guard lock(mutex_);
+    if (!HasEnded()) return false;
+    Take(status, tokens);
+    return true;
+  }
+  void WaitForEnd(absl::Status& status, std::vector<int32_t>& tokens) {
+    std::unique_lock lock(mutex_);
+    Wait(lock, [this] { return HasEnded(); });
+    Take(status, tokens);
+  }
+  // No prefill worker takes part.
+  void set_local() { local_ = true; }
   // A smaller one had its first token earlier.
   int rank() {
     std::lock_guard lock(mutex_);
@@ -98,6 +112,13 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   }
 
  private:
+  bool HasEnded() const { return !failure_.ok() || (finished_ && (prefill_ended_ || local_)); }
+  void Take(absl::Status& status, std::vector<int32_t>& tokens) const {
+    status = failure_;
+    tokens.clear();
+    if (first_ >= 0) tokens.push_back(first_);
+    if (local_ || first_ >= 0) tokens.insert(tokens.end(), rest_.begin(), rest_.end());
+  }
   template <typename Condition>
   void Wait(std::unique_lock<std::mutex>& lock, Condition condition) {
     EXPECT_TRUE(changed_.wait_for(lock, absl::ToChronoSeconds(kPatience), condition));
@@ -112,6 +133,7 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   int64_t kv_bytes_ = 0;
   int64_t cached_tokens_ = 0;
   bool prefill_ended_ = false;
+  bool local_ = false;
   bool finished_ = false;
   absl::Status failure_;
 };
@@ -127,7 +149,9 @@ class EnginePair {
                              .context_tokens_max = 512,
                              .poison_free_pages = true};
     prefill_host_ = *ModelHost::Load(options);
-    options.step_rows_max = options.step_outputs_max = options.step_sequences_max = 16;
+    options.step_sequences_max = kSequences;
+    options.step_rows_max = kSequences + kPromptRows;
+    options.step_outputs_max = kSequences + 1;
     decode_host_ = *ModelHost::Load(options);
     const LinkIdentity identity =
         MakeLinkIdentity(MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, "d", *decode_host_));
@@ -136,10 +160,10 @@ class EnginePair {
                                                           .incarnation = Incarnation{1},
                                                           .shape = decode_host_->layout().shape()},
                                      clock_, decode_metrics_.kvlink);
-    decode_step_ = *DecodeStep::Create(*decode_host_, clock_, {});
-    decode_ =
-        std::make_unique<DecodeEngine>(*decode_host_, *decode_step_, *decode_link_, clock_,
-                                       decode_metrics_, DecodeEngineOptions{.sequences_max = 16});
+    decode_step_ = *DecodeStep::Create(*decode_host_, clock_, {}, kPromptRows);
+    decode_ = std::make_unique<DecodeEngine>(
+        *decode_host_, *decode_step_, *decode_link_, clock_, decode_metrics_,
+        DecodeEngineOptions{.sequences_max = kSequences, .prompt_rows_max = kPromptRows});
     decode_link_->Attach(*decode_);
     server_ = *RpcServer::Start(
         {.address = "127.0.0.1:0", .message_bytes_max = GrpcLinkServer::MessageBytesMax({})},
@@ -176,25 +200,52 @@ class EnginePair {
             static_cast<int64_t>(decode_metrics_.kvlink.bytes_total.Value())};
   }
 
-  void Ask(const SequenceRequest& request, std::vector<PreparedMedia> media,
-           const std::shared_ptr<Answer>& answer) {
+  RequestKey Ask(const SequenceRequest& request, std::vector<PreparedMedia> media,
+                 const std::shared_ptr<Answer>& answer) {
     const RequestKey key{SessionId{1}, ++requests_};
     decode_->Submit({.key = key, .epoch = RequestEpoch{1}, .request = request, .replies = answer});
     const Ticket ticket = answer->WaitForTicket();
-    ASSERT_TRUE(prefill_->Submit({.key = key,
+    EXPECT_TRUE(prefill_->Submit({.key = key,
                                   .request = request,
                                   .transfer = {ticket, RequestEpoch{1}},
                                   .decode_address = absl::StrCat("127.0.0.1:", server_->port()),
                                   .replies = answer,
                                   .accepted = clock_.Now(),
                                   .media = std::move(media)}));
+    return key;
+  }
+  // The decode engine does it all.
+  RequestKey AskLocally(const SequenceRequest& request, const std::shared_ptr<Answer>& answer) {
+    const RequestKey key{SessionId{1}, ++requests_};
+    answer->set_local();
+    decode_->Submit({.key = key,
+                     .epoch = RequestEpoch{1},
+                     .local = true,
+                     .request = request,
+                     .replies = answer});
+    return key;
+  }
+  void Cancel(RequestKey key) {
+    CancelPrefill(key, clock_.Now());
+    decode_->Cancel(key);
+  }
+  // As one that was sent at that time.
+  void CancelPrefill(RequestKey key, absl::Time at) {
+    prefill_->Cancel(key, Reason::kCancelled, at);
   }
 
+  double preemptions() const { return decode_metrics_.preemptions_total.Value(); }
+  double unaccounted_pages() const {
+    return prefill_metrics_.load.kv_pages_unaccounted.Value() +
+           decode_metrics_.load.kv_pages_unaccounted.Value();
+  }
   double cache_evictions() const { return prefill_metrics_.prefix_cache_evictions_total.Value(); }
 
   KvShape shape() const { return decode_host_->layout().shape(); }
 
  private:
+  static constexpr int kSequences = 16, kPromptRows = 128;
+
   RealClock clock_;
   prometheus::Registry registry_;
   PrefillMetrics prefill_metrics_{registry_};
@@ -243,7 +294,8 @@ class PromptMaker {
         kModel, {.kv = {.page_tokens = kPageTokens, .dtype = kv_dtype}, .positions_max = 512});
   }
 
-  Prompt Make(const std::string& name, const std::vector<int>& parts) {
+  // `output_tokens` above 0: so many, whatever would stop it.
+  Prompt Make(const std::string& name, const std::vector<int>& parts, int output_tokens = 0) {
     Prompt prompt{.name = name};
     const ModelConfig& config = runner_->config();
     SequenceRequest& request = prompt.request;
@@ -256,6 +308,10 @@ class PromptMaker {
     }
     request.stop_ids = config.generation.stop_ids;
     request.output_tokens_max = 24;
+    if (output_tokens > 0) {
+      request.stop_ids.clear();
+      request.output_tokens_max = output_tokens;
+    }
     request.cache_boundaries = {request.num_positions()};
     prompt.expected = RunAlone(prompt);
     return prompt;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/base/clock.h"
+
 namespace cleave {
 namespace {
 
@@ -38,6 +40,41 @@ TEST(PrefillOrderTest, APromptThatWaitsForPagesIsNotOvertaken) {
     EXPECT_EQ(answers[i]->WaitForTokens(), prompts[i].expected) << prompts[i].name;
   }
   EXPECT_LT(answers[1]->rank(), answers[2]->rank());
+}
+
+// What waits for pages starts when the last that runs has left them, though nothing else happens.
+TEST(ClaimsTest, ALargePromptStartsWhenTheOneBeforeHasLeft) {
+  constexpr int64_t kKvBytes = int64_t{1} << 20;  // 85 pages of 8 tokens
+  PromptMaker maker(DType::kFloat32);
+  const Prompt prompt = maker.Make("large", {380});  // 48 pages
+  for (const bool local : {false, true}) {
+    EnginePair pair(64, DType::kFloat32, kKvBytes);
+    std::vector<std::shared_ptr<Answer>> answers;
+    for (int i = 0; i < 2; ++i) {
+      answers.push_back(std::make_shared<Answer>());
+      if (local) pair.AskLocally(prompt.request, answers.back());
+      if (!local) pair.Ask(prompt.request, {}, answers.back());
+    }
+    for (const auto& answer : answers) {
+      absl::Status status;
+      std::vector<int32_t> tokens;
+      answer->WaitForEnd(status, tokens);
+      EXPECT_OK(status);
+      EXPECT_EQ(tokens, prompt.expected);
+    }
+    EXPECT_EQ(pair.preemptions(), 0);
+  }
+}
+
+// The gateway's cancel of one try may be carried out when the next has begun.
+TEST(PrefillCancelTest, ACancelIsNotForALaterTry) {
+  PromptMaker maker(DType::kFloat32);
+  const Prompt prompt = maker.Make("text", {300});
+  EnginePair pair(1);
+  const absl::Time before = RealClock().Now() - absl::Milliseconds(1);
+  const auto answer = std::make_shared<Answer>();
+  pair.CancelPrefill(pair.Ask(prompt.request, {}, answer), before);
+  EXPECT_EQ(answer->WaitForTokens(), prompt.expected);
 }
 
 class EnginePairTest : public ::testing::TestWithParam<int64_t> {};

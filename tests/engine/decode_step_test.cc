@@ -299,9 +299,10 @@ TEST(PromptRowsTest, FitTheTimeThatAStepMayTake) {
   ASSERT_OK(generation.table.Extend(10));
   const PromptChunk chunk{&generation, 10};
   step->Run({}, &chunk);  // a tenth of a millisecond a row
-  EXPECT_NEAR(static_cast<double>(step->PromptRows(0, 0.005)), 50, 1);
-  EXPECT_EQ(step->PromptRows(0, 1), 100) << "the most there may be";
-  EXPECT_EQ(step->PromptRows(0, 0), 1) << "the prompt gets on all the same";
+  EXPECT_NEAR(static_cast<double>(step->PromptRows(1, 0.005)), 50, 1);
+  EXPECT_EQ(step->PromptRows(1, 1), 100) << "the most there may be";
+  EXPECT_EQ(step->PromptRows(1, 0), 1) << "the prompt gets on all the same";
+  EXPECT_EQ(step->PromptRows(0, 0), 100) << "nobody waits";
   step->Leave(generation);
 }
 

@@ -188,6 +188,34 @@ TEST_F(GenerationReplayTest, AFullClusterIsToldUntilAnAnswerHasBegun) {
 }
 
 // No prefill worker, no ticket; and a decode worker that dies is replaced by one of its kind.
+TEST_F(GenerationReplayTest, AnAnswerThatHasBegunWaitsAsLongAsItMust) {
+  rerouter_.next = {prefill_, decode_};
+  Start();
+  First(1, 10);
+  generation_->OnPrefillEnded(1, absl::OkStatus());
+  for (uint32_t epoch = 1; epoch < 50; ++epoch) {
+    decode_->holds = false;
+    generation_->OnDecodeEnded(epoch, Failure(Reason::kQueueFull));
+    EXPECT_GT(rerouter_.last_pause, absl::ZeroDuration());
+    rerouter_.MakeCall();
+  }
+  EXPECT_TRUE(recorder_->results.empty());
+}
+
+// A prefill worker's word that its link broke is no death: the same worker may have died of both.
+TEST_F(GenerationReplayTest, OnlyLostConnectionsCountAsDeaths) {
+  Start();
+  for (uint32_t epoch = 1; epoch < 4; ++epoch) {
+    prefill_->holds = other_prefill_->holds = false;
+    generation_->OnPrefillEnded(epoch, Failure(Reason::kWorkerLost));
+    rerouter_.MakeCall();
+    generation_->OnTicket(epoch + 1, 1);
+  }
+  EXPECT_TRUE(recorder_->results.empty());
+  LoseDecode(*other_decode_);
+  EXPECT_TRUE(recorder_->results.empty());
+}
+
 TEST_F(GenerationReplayTest, ALocalRouteIsTheDecodeWorkersAlone) {
   rerouter_.next = {nullptr, other_decode_};
   generation_ = std::make_shared<Generation>(

@@ -14,14 +14,14 @@ from torch.nn import functional as F
 
 import evaluate
 import loop
-from network import FULL, SHAPE, SLIDING, Layer, RMSNorm, linear, rotary
+from network import FULL, SHAPE, SLIDING, Layer, RMSNorm, additive, linear, rotary
 from paths import WORK
 
 SEED = 9
 DRAFTER_SHAPE = dict(SHAPE, hidden_size=64, intermediate_size=128)
 DRAFTER_KINDS = [SLIDING, SLIDING, SLIDING, FULL]
 DRAFTS = 5
-STEPS = 600
+STEPS = 450
 WARM_UP, FALL = 50, 0.7
 RATES = {"matrices": 0.02, "rest": 3e-3}
 
@@ -81,7 +81,7 @@ def rounds_of(chip, batch):
     def seen(mask):  # of a round at place n: what a token there sees, but for itself
         mine = mask[:, 0].gather(1, order[:, :, None].expand(-1, -1, length)).clone()
         mine.scatter_(2, order[:, :, None], False)
-        return (mine | ~mine.any(-1, keepdim=True))[:, None]  # what fills up the rounds may see anything
+        return additive((mine | ~mine.any(-1, keepdim=True))[:, None])  # what fills up the rounds sees anything
 
     masks = {SLIDING: seen(batch.mask_sliding), FULL: seen(batch.mask_full)}
     previous = hidden.gather(1, (order - 1).clamp(min=0)[:, :, None].expand(-1, -1, hidden.shape[-1]))

@@ -14,7 +14,7 @@ from network import Chip
 from paths import WORK
 
 SEED = 5
-STEPS = 7500
+STEPS = 6500
 WARM_UP, FALL = 100, 0.85  # steps; share of the run over which the rates fall
 RATES = {"matrices": 0.02, "table": 2e-3, "tiles": 2e-4, "sounds": 5e-4, "places": 4e-3}
 HEARD, NOTHING = 0.3, 0.05  # weights: of the loss in the middle; in it, of background
