@@ -21,7 +21,7 @@ SEED = 9
 DRAFTER_SHAPE = dict(SHAPE, hidden_size=64, intermediate_size=128)
 DRAFTER_KINDS = [SLIDING, SLIDING, SLIDING, FULL]
 DRAFTS = 5
-STEPS = 450
+STEPS = 350
 WARM_UP, FALL = 50, 0.7
 RATES = {"matrices": 0.02, "rest": 3e-3}
 
