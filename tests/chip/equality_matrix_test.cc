@@ -1,0 +1,163 @@
+// The same tokens however served: alone or with seven strangers, with drafts and without, on either
+// route, computed or from the prefix cache, with pages for everybody or for few; greedy and
+// sampled; for text, thoughts, tools, pictures and sounds. The small trained model answers, with
+// its drafter. Deaths of workers are tested in faults_test.cc, golden logits in tests/golden.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/chip/chip_cases.h"
+#include "tests/cluster/process_cluster.h"
+#include "tests/support/status_matchers.h"
+
+namespace cleave::testing {
+namespace {
+
+const std::string kChip = CLEAVE_SOURCE_DIR "/deploy/chip";
+constexpr absl::Duration kTimeout = absl::Seconds(120);
+const std::vector<std::string> kSkills = {"memory",
+                                          "sums with thinking",
+                                          "tool call",
+                                          "tool result",
+                                          "word in a picture",
+                                          "two pictures",
+                                          "spoken digits in a row",
+                                          "picture and sound"};
+
+struct Question {
+  std::string name;
+  v1::GenerateRequest request;
+  bool has_media = false;
+};
+
+// One of each skill, greedy and sampled: eight that are strangers to each other. Sampled answers go
+// on behind their end, so that they are long enough to be disturbed.
+std::vector<Question> Questions(bool sampled) {
+  std::map<std::string, v1::GenerateRequest> found;
+  const auto cases = ReadChipCases(CLEAVE_SOURCE_DIR "/tests/chip/cases.jsonl");
+  EXPECT_OK(cases.status());
+  for (const ChipCase& one : *cases) found.emplace(one.skill, one.request);
+  std::vector<Question> questions;
+  for (const std::string& skill : kSkills) {
+    Question question{.name = skill, .request = found.at(skill)};
+    for (const v1::Message& message : question.request.messages()) {
+      for (const v1::Part& part : message.parts()) {
+        question.has_media |= part.has_image() || part.has_audio();
+      }
+    }
+    if (sampled) {
+      question.request.mutable_sampling()->set_temperature(1);
+      question.request.mutable_sampling()->set_seed(questions.size());
+      question.request.set_ignore_stop_tokens(true);
+      question.request.set_max_output_tokens(120);
+    }
+    questions.push_back(std::move(question));
+  }
+  return questions;
+}
+
+// What must be equal: all that the client is told of the answer.
+std::string Told(const StreamedAnswer& answer) {
+  EXPECT_OK(answer.status);
+  return absl::StrCat(answer.output_tokens, " ", answer.thought, "|", answer.text, "|",
+                      answer.calls, "|", v1::FinishReason_Name(answer.finish));
+}
+
+std::vector<std::string> AskAlone(const ProcessCluster& cluster,
+                                  const std::vector<Question>& questions) {
+  std::vector<std::string> told;
+  for (const Question& question : questions) {
+    AnswerStream stream(cluster.gateway_address(), question.request, kTimeout);
+    told.push_back(Told(stream.Finish()));
+  }
+  return told;
+}
+
+std::vector<std::string> AskTogether(const ProcessCluster& cluster,
+                                     const std::vector<Question>& questions) {
+  std::vector<std::unique_ptr<AnswerStream>> streams;
+  for (const Question& question : questions) {
+    streams.push_back(
+        std::make_unique<AnswerStream>(cluster.gateway_address(), question.request, kTimeout));
+  }
+  std::vector<std::string> told;
+  for (const auto& stream : streams) told.push_back(Told(stream->Finish()));
+  return told;
+}
+
+std::vector<Question> Local(std::vector<Question> questions) {
+  for (Question& question : questions) {
+    if (!question.has_media) question.request.set_route(v1::ROUTE_LOCAL);
+  }
+  return questions;
+}
+
+std::vector<std::string> Flags(std::vector<std::string> more) {
+  std::vector<std::string> flags{"--context-tokens", "1024", "--page-tokens", "8",
+                                 "--poison-free-pages"};
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+class EqualityMatrixTest : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(kChip + "/model.safetensors")) {
+      GTEST_SKIP() << "deploy/chip holds no checkpoint; deploy/chip/train/run makes one";
+    }
+  }
+};
+
+TEST_P(EqualityMatrixTest, AnswersAreTheSameHoweverServed) {
+  const std::vector<Question> questions = Questions(GetParam());
+  std::vector<std::string> expected;
+  {
+    ProcessCluster plain({.model = kChip,
+                          .worker_flags = Flags({}),
+                          .prefill_flags = {"--prefix-cache-share", "0"},
+                          .decode_flags = {"--drafts", "0"}});
+    expected = AskAlone(plain, questions);
+  }
+  for (const std::vector<std::string>& drafts : {std::vector<std::string>{"--drafts", "0"},
+                                                 {"--drafts", "5", "--fixed-drafts"},
+                                                 {"--drafts", "6"}}) {
+    SCOPED_TRACE(drafts.back());
+    ProcessCluster cluster({.model = kChip,
+                            .worker_flags = Flags({}),
+                            .prefill_flags = {"--chunk-tokens", "48"},
+                            .decode_flags = drafts});
+    EXPECT_EQ(AskTogether(cluster, questions), expected) << "strangers, computed";
+    EXPECT_EQ(AskAlone(cluster, questions), expected) << "alone, from the cache";
+    EXPECT_EQ(AskTogether(cluster, questions), expected) << "strangers, from the cache";
+    EXPECT_GT(cluster.PrefillMetric(0, "cleave_prefix_cache_tokens_total{result=\"hit\"}"), 0);
+    EXPECT_EQ(AskAlone(cluster, Local(questions)), expected) << "alone, local";
+    EXPECT_EQ(AskTogether(cluster, Local(questions)), expected) << "strangers, local";
+    EXPECT_EQ(cluster.PrefillMetric(0, "cleave_kv_pages_unaccounted"), 0);
+    EXPECT_EQ(cluster.DecodeMetric(0, "cleave_kv_pages_unaccounted"), 0);
+  }
+}
+
+// Pages for one sequence of the whole context, and beginnings that are given up again and again.
+TEST_P(EqualityMatrixTest, AnswersAreTheSameWithPagesForFew) {
+  const std::vector<Question> questions = Questions(GetParam());
+  ProcessCluster plain({.model = kChip, .worker_flags = Flags({})});
+  const std::vector<std::string> expected = AskAlone(plain, questions);
+  ProcessCluster cluster({.model = kChip,
+                          .worker_flags = Flags({"--kv-memory-mib", "3"}),
+                          .prefill_flags = {"--prefix-cache-share", "0.3"}});
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(AskTogether(cluster, round == 1 ? Local(questions) : questions), expected);
+  }
+  EXPECT_GT(cluster.PrefillMetric(0, "cleave_prefix_cache_evictions_total"), 0);
+  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+}
+
+INSTANTIATE_TEST_SUITE_P(Sampled, EqualityMatrixTest, ::testing::Bool());
+
+}  // namespace
+}  // namespace cleave::testing
