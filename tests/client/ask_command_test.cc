@@ -111,7 +111,7 @@ TEST_F(AskCommandTest, SendsFramesOfAVideoInOrder) {
   }
   const Output output = Run(arguments);
   EXPECT_EQ(output.end, "exit code 0") << output.text;
-  EXPECT_THAT(output.text, HasSubstr("(0 image, 0 audio, 192 video)"));
+  EXPECT_THAT(output.text, HasSubstr("(0 image, 0 audio, 192 video; 0 cached)"));
   EXPECT_EQ(prefill_->media().size(), 3u);
 }
 

@@ -85,7 +85,7 @@ std::string FakeDecodeWorker::address() const { return absl::StrCat("127.0.0.1:"
 void FakeDecodeWorker::SendTicket(uint64_t request) {
   cluster::v1::DecodeToGateway message;
   message.mutable_ticket()->set_request(request);
-  message.mutable_ticket()->set_epoch(1);
+  message.mutable_ticket()->set_epoch(EpochOf(request));
   message.mutable_ticket()->set_ticket(request + 1000);
   attachment.Send(std::move(message));
 }
@@ -96,7 +96,7 @@ void FakeDecodeWorker::SendTokens(uint64_t request, uint32_t first_index,
   cluster::v1::DecodeToGateway message;
   cluster::v1::SequenceTokens& tokens = *message.mutable_step()->add_sequences();
   tokens.set_request(request);
-  tokens.set_epoch(1);
+  tokens.set_epoch(EpochOf(request));
   tokens.set_first_index(first_index);
   tokens.mutable_ids()->Add(ids.begin(), ids.end());
   for (const int32_t id : ids) {
@@ -113,9 +113,17 @@ void FakeDecodeWorker::SendTokens(uint64_t request, uint32_t first_index,
 void FakeDecodeWorker::SendEnded(uint64_t request, const absl::Status& status) {
   cluster::v1::DecodeToGateway message;
   message.mutable_ended()->set_request(request);
-  message.mutable_ended()->set_epoch(1);
+  message.mutable_ended()->set_epoch(EpochOf(request));
   *message.mutable_ended()->mutable_status() = ToProto(status);
   attachment.Send(std::move(message));
+}
+
+uint32_t FakeDecodeWorker::EpochOf(uint64_t request) const {
+  uint32_t epoch = 1;
+  for (const auto& message : attachment.received()) {
+    if (message.expect().request() == request) epoch = message.expect().epoch();
+  }
+  return epoch;
 }
 
 int FakeDecodeWorker::num_cancels() const {
@@ -194,7 +202,7 @@ void FakePrefillWorker::SendFirst(uint64_t request, int32_t id, cluster::v1::Fin
                                   bool log_probabilities) {
   cluster::v1::PrefillToGateway message;
   message.mutable_first_token()->set_request(request);
-  message.mutable_first_token()->set_epoch(1);
+  message.mutable_first_token()->set_epoch(EpochOf(request));
   message.mutable_first_token()->set_id(id);
   message.mutable_first_token()->set_finish(finish);
   if (log_probabilities) *message.mutable_first_token()->mutable_log_probabilities() = Certain(id);
@@ -205,9 +213,17 @@ void FakePrefillWorker::SendFirst(uint64_t request, int32_t id, cluster::v1::Fin
 void FakePrefillWorker::SendEnded(uint64_t request, const absl::Status& status) {
   cluster::v1::PrefillToGateway message;
   message.mutable_ended()->set_request(request);
-  message.mutable_ended()->set_epoch(1);
+  message.mutable_ended()->set_epoch(EpochOf(request));
   *message.mutable_ended()->mutable_status() = ToProto(status);
   attachment.Send(std::move(message));
+}
+
+uint32_t FakePrefillWorker::EpochOf(uint64_t request) const {
+  uint32_t epoch = 1;
+  for (const auto& message : attachment.received()) {
+    if (message.run().request() == request) epoch = message.run().epoch();
+  }
+  return epoch;
 }
 
 int FakePrefillWorker::num_cancels() const {

@@ -129,6 +129,8 @@ class FakeDecodeWorker final : public cluster::v1::Decode::CallbackService {
   int num_cancels() const;
 
  private:
+  // Of the newest try: all that is sent answers that.
+  uint32_t EpochOf(uint64_t request) const;
   grpc::ServerBidiReactor<cluster::v1::GatewayToDecode, cluster::v1::DecodeToGateway>* Attach(
       grpc::CallbackServerContext* context) override {
     return attachment.Attach(*context);
@@ -165,6 +167,7 @@ class FakePrefillWorker final : public cluster::v1::Prefill::CallbackService {
 
  private:
   class MediaReader;
+  uint32_t EpochOf(uint64_t request) const;
   grpc::ServerBidiReactor<cluster::v1::GatewayToPrefill, cluster::v1::PrefillToGateway>* Attach(
       grpc::CallbackServerContext* context) override {
     return attachment.Attach(*context);
