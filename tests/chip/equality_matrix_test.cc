@@ -70,6 +70,7 @@ std::string Told(const StreamedAnswer& answer) {
 std::vector<std::string> AskAlone(const ProcessCluster& cluster,
                                   const std::vector<Question>& questions) {
   std::vector<std::string> told;
+  told.reserve(questions.size());
   for (const Question& question : questions) {
     AnswerStream stream(cluster.gateway_address(), question.request, kTimeout);
     told.push_back(Told(stream.Finish()));
@@ -80,11 +81,13 @@ std::vector<std::string> AskAlone(const ProcessCluster& cluster,
 std::vector<std::string> AskTogether(const ProcessCluster& cluster,
                                      const std::vector<Question>& questions) {
   std::vector<std::unique_ptr<AnswerStream>> streams;
+  streams.reserve(questions.size());
   for (const Question& question : questions) {
     streams.push_back(
         std::make_unique<AnswerStream>(cluster.gateway_address(), question.request, kTimeout));
   }
   std::vector<std::string> told;
+  told.reserve(questions.size());
   for (const auto& stream : streams) told.push_back(Told(stream->Finish()));
   return told;
 }

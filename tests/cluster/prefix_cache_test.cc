@@ -69,6 +69,7 @@ TEST(PrefixCacheTest, GrowingConversationsSurviveEviction) {
   for (const std::vector<int>& first :
        {std::vector<int>{40}, {10, kPicture, 8}, {6, kSound, 30}, {90}}) {
     std::vector<Prompt> turns;
+    turns.reserve(4);
     for (int turn = 0; turn < 4; ++turn) {
       turns.push_back(turn == 0 ? maker.Make("turn 0", first)
                                 : maker.Continue(turns.back(), absl::StrCat("turn ", turn), {23}));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <list>
 #include <map>
+#include <numeric>
 
 #include "tests/runtime/random_walk.h"
 
@@ -25,8 +26,8 @@ SequenceRequest Request(const std::vector<int32_t>& ids) {
 }
 
 std::vector<int32_t> Count(int32_t n) {
-  std::vector<int32_t> ids;
-  for (int32_t i = 0; i < n; ++i) ids.push_back(i);
+  std::vector<int32_t> ids(static_cast<size_t>(n));
+  std::iota(ids.begin(), ids.end(), 0);
   return ids;
 }
 

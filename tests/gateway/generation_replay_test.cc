@@ -362,7 +362,7 @@ class ReplayWalk {
     });
   }
 
-  void Send(std::function<void()> message) {
+  void Send(const std::function<void()>& message) {
     sent_.push_back(message);
     message();
   }
