@@ -149,8 +149,11 @@ absl::Status ChatCall::CountAndQueue(const ChatRequest& request, Prompt prompt) 
     End(absl::OkStatus());
     return absl::OkStatus();
   }
-  absl::StatusOr<Route> chosen = backend_.pool->Choose(KindOfRoute(request, prompt));
-  if (!chosen.ok() && !request.route) chosen = backend_.pool->Choose(RouteKind::kDisaggregated);
+  const RouteKind kind = KindOfRoute(request, prompt);
+  absl::StatusOr<Route> chosen = backend_.pool->Choose(kind);
+  if (!chosen.ok() && !request.route && kind == RouteKind::kLocal) {
+    chosen = backend_.pool->Choose(RouteKind::kDisaggregated);
+  }
   ASSIGN_OR_RETURN(Route route, std::move(chosen));
   route.is_free = !request.route;
   ASSIGN_OR_RETURN(const int output_tokens_max,

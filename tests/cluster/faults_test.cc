@@ -243,6 +243,27 @@ TEST(FaultsTest, AClientThatLeavesFreesItsPages) {
   ExpectAnswers(cluster.gateway_address());
 }
 
+// What a worker that stops cannot finish in its time goes on elsewhere; it does not count as a
+// death.
+TEST(FaultsTest, ADrainThatTakesTooLongChangesNoAnswer) {
+  ProcessCluster cluster(
+      {.decode_workers = 2, .worker_flags = kFlags, .decode_flags = {"--drain-timeout", "0"}});
+  AnswerStream alone(cluster.gateway_address(), LongAnswer(), kTimeout);
+  ASSERT_OK(alone.Finish().status);
+  AnswerStream stream(cluster.gateway_address(), LongAnswer(), kTimeout);
+  ASSERT_TRUE(stream.WaitForText());
+  const auto runs = [&](int i) {
+    return cluster.DecodeMetric(i, "cleave_requests_running{role=\"decode\"}") == 1;
+  };
+  ASSERT_TRUE(WaitFor([&] { return runs(0) || runs(1); }));
+  ChildProcess& stopped = cluster.decode(runs(0) ? 0 : 1);
+  stopped.Stop(absl::Seconds(30));
+  EXPECT_EQ(stopped.Ended(), "exit code 0");
+  EXPECT_OK(stream.Finish().status);
+  EXPECT_EQ(stream.answer().text, alone.answer().text);
+  EXPECT_EQ(stream.answer().summary.replays(), 1u);
+}
+
 TEST(FaultsTest, ADrainedWorkerFinishesWhatItHas) {
   ProcessCluster cluster({.worker_flags = kFlags});
   v1::GenerateRequest request = LongAnswer();

@@ -34,7 +34,8 @@ def optimizers(model, group_of, rates):
 
 
 def coarse(weight):
-    """Rounded to four bits of mantissa, half of bfloat16's: it costs no skill, and the file compresses to half."""
+    """Rounded to four bits of mantissa instead of bfloat16's seven: the file compresses to three quarters, and no score that
+    was compared (pictures, sounds) moved by more than its standard error."""
     bits = weight.float().contiguous().view(torch.int32)
     return ((bits + (1 << 18)) & -(1 << 19)).view(torch.float32)
 
