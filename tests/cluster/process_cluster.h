@@ -61,6 +61,9 @@ class ProcessCluster {
   double DecodeMetric(int i, const std::string& series) const {
     return Metric(decode_metrics_ports_[static_cast<size_t>(i)], series);
   }
+  double GatewayMetric(const std::string& series) const {
+    return Metric(gateway_metrics_port_, series);
+  }
   // Waits until a worker has no request and all of its pages are free.
   static void WaitUntilEmpty(const std::string& address);
   std::string Logs() const;
