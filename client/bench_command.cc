@@ -23,7 +23,11 @@ struct BenchFlags {
   std::vector<int64_t> prompts{256, 1024, 4000};
   std::vector<int64_t> chunks{64, 256, 1024};
   std::vector<std::string> questions;
+  std::vector<int64_t> local_prompts{4000};
+  int64_t local_rows = 256;
+  double step_milliseconds = 50;
   double temperature = 0;
+  bool arg_max_drafts = false;
   double seconds = 2;
   bool json = false;
 };
@@ -76,6 +80,23 @@ class Printer {
     }
     std::fflush(stdout);
   }
+  void Local(const LocalFigure& figure) {
+    if (json_) {
+      Json("local",
+           {absl::StrCat("\"sequences\":", figure.sequences),
+            absl::StrCat("\"prompt_tokens\":", figure.prompt_tokens),
+            absl::StrCat("\"alone_seconds\":[", figure.alone.half, ",", figure.alone.most, "]"),
+            absl::StrCat("\"beside_seconds\":[", figure.beside.half, ",", figure.beside.most, "]"),
+            absl::StrCat("\"prompt_tokens_per_second\":", figure.prompt_tokens_per_second)});
+    } else {
+      Title("\nbatch  prompt beside  alone p50, p99 ms  beside p50, p99 ms  prompt tokens/s\n", 3);
+      std::printf("%5ld %14ld %9.2f %7.2f %9.2f %9.2f %16.0f\n",
+                  static_cast<long>(figure.sequences), static_cast<long>(figure.prompt_tokens),
+                  figure.alone.half * 1e3, figure.alone.most * 1e3, figure.beside.half * 1e3,
+                  figure.beside.most * 1e3, figure.prompt_tokens_per_second);
+    }
+    std::fflush(stdout);
+  }
   // GB/s: the decoder's weights, once a step; drafts and KV come on top.
   void Decode(const DecodeFigure& figure) {
     const std::vector<double> shares = Acceptance(figure);
@@ -116,15 +137,29 @@ class Printer {
   int title_ = 0;
 };
 
+absl::Status BenchLocal(const BenchFlags& flags, const ModelHost& host, EngineBench& bench,
+                        Printer& printer) {
+  for (const int64_t sequences : flags.batches) {
+    for (const int64_t tokens : flags.local_prompts) {
+      if (tokens >= host.context_tokens_max()) continue;
+      ASSIGN_OR_RETURN(const LocalFigure figure,
+                       bench.Local(sequences, tokens, flags.local_rows,
+                                   flags.step_milliseconds / 1e3, absl::Seconds(flags.seconds)));
+      printer.Local(figure);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Bench(BenchFlags& flags) {
   ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> prompts, Encode(flags));
   ModelHostOptions& model = flags.model;
   if (model.drafter_folder.empty()) model.drafter_folder = DrafterBeside(model.folder);
   const int64_t batch = *std::max_element(flags.batches.begin(), flags.batches.end());
   const int64_t chunk = *std::max_element(flags.chunks.begin(), flags.chunks.end());
-  model.step_sequences_max = batch;
-  model.step_outputs_max = batch * (1 + kDraftsMax);
-  model.step_rows_max = std::max(chunk, model.step_outputs_max);
+  model.step_sequences_max = batch + 1;  // and one whose prompt is computed beside them
+  model.step_outputs_max = batch * (1 + kDraftsMax) + 1;
+  model.step_rows_max = std::max(chunk, model.step_outputs_max + flags.local_rows);
   for (const auto& prompt : prompts) {
     model.step_rows_max = std::max(model.step_rows_max, static_cast<int64_t>(prompt.size()));
   }
@@ -146,13 +181,14 @@ absl::Status Bench(BenchFlags& flags) {
       if (drafts == 0 || host->drafter() != nullptr) options.push_back({drafts, false});
     }
     if (host->drafter() != nullptr) options.push_back({});
-    for (const DraftOptions& drafts : options) {
+    for (DraftOptions& drafts : options) {
+      drafts.shared_noise = !flags.arg_max_drafts;
       ASSIGN_OR_RETURN(const DecodeFigure figure,
                        bench.Decode(sequences, drafts, sampling, absl::Seconds(flags.seconds)));
       printer.Decode(figure);
     }
   }
-  return absl::OkStatus();
+  return BenchLocal(flags, *host, bench, printer);
 }
 
 }  // namespace
@@ -192,6 +228,23 @@ std::function<int()> DeclareBench(CLI::App& app) {
       ->allow_extra_args(false);
   engine.add_option("--temperature", flags->temperature, "0 (greedy) to 2")
       ->check(CLI::Range(0.0, 2.0))
+      ->capture_default_str();
+  engine.add_flag("--arg-max-drafts", flags->arg_max_drafts,
+                  "Draft the likeliest tokens instead of drawing with the target's noise");
+  engine
+      .add_option("--local-prompts", flags->local_prompts,
+                  "Lengths of prompts that are computed beside answers; none: not measured")
+      ->check(CLI::Range(1, 1 << 20))
+      ->delimiter(',')
+      ->expected(0, 64)
+      ->capture_default_str();
+  engine.add_option("--local-rows", flags->local_rows, "Most rows of such a prompt in a step")
+      ->check(CLI::Range(1, 8192))
+      ->capture_default_str();
+  engine
+      .add_option("--step-milliseconds", flags->step_milliseconds,
+                  "How long a step with such rows may take")
+      ->check(CLI::Range(0.1, 10000.0))
       ->capture_default_str();
   engine.add_option("--seconds", flags->seconds, "Time taken for each line of the decode table")
       ->check(CLI::Range(0.01, 3600.0))

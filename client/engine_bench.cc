@@ -9,9 +9,22 @@ namespace cleave {
 namespace {
 
 constexpr int64_t kAnswerTokensMax = 256;
-constexpr absl::Duration kLearning = absl::Milliseconds(300);  // while costs are learned
+constexpr double kLearningSeconds = 0.3;  // while costs are learned
+
+LocalFigure::Seconds Percentiles(std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  return {.half = seconds[seconds.size() / 2], .most = seconds[seconds.size() * 99 / 100]};
+}
 
 }  // namespace
+
+std::vector<int32_t> EngineBench::SomeIds(int64_t count) const {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i) {
+    ids.push_back(static_cast<int32_t>((i * 7919 + 13) % host_.config().vocabulary_size));
+  }
+  return ids;
+}
 
 void EngineBench::Compute(absl::Span<const int32_t> ids, int64_t position, int64_t outputs,
                           const BlockTable& table) {
@@ -26,10 +39,7 @@ void EngineBench::Compute(absl::Span<const int32_t> ids, int64_t position, int64
 }
 
 absl::StatusOr<PrefillFigure> EngineBench::Prefill(int64_t prompt_tokens, int64_t chunk_tokens) {
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < prompt_tokens; ++i) {
-    ids.push_back(static_cast<int32_t>((i * 7919 + 13) % host_.config().vocabulary_size));
-  }
+  const std::vector<int32_t> ids = SomeIds(prompt_tokens);
   PrefillFigure figure{.prompt_tokens = prompt_tokens, .chunk_tokens = chunk_tokens};
   for (int repetition = 0; repetition < 3; ++repetition) {
     BlockTable table(host_.pools());
@@ -57,7 +67,7 @@ absl::Status EngineBench::Begin(DecodeStep& step, const SamplingParameters& samp
   const auto prompt_tokens = static_cast<int64_t>(request.prompt_ids.size());
   request.output_tokens_max =
       std::min(kAnswerTokensMax, host_.context_tokens_max() - prompt_tokens);
-  Generation& generation = run.generation;
+  DecodeSequence& generation = run.generation;
   generation.table.Release();
   generation.finish = FinishCause::kNone;
   RETURN_IF_ERROR(generation.table.Extend(prompt_tokens));
@@ -74,41 +84,101 @@ absl::StatusOr<DecodeFigure> EngineBench::Decode(int64_t sequences, const DraftO
                                                  absl::Duration seconds) {
   ASSIGN_OR_RETURN(const std::unique_ptr<DecodeStep> step,
                    DecodeStep::Create(host_, clock_, drafts));
-  next_prompt_ = 0;
   std::vector<std::unique_ptr<Run>> runs;
-  std::vector<Generation*> generations;
-  for (int64_t i = 0; i < sequences; ++i) {
-    runs.push_back(std::make_unique<Run>(host_.pools()));
-    RETURN_IF_ERROR(Begin(*step, sampling, *runs.back()));
-    generations.push_back(&runs.back()->generation);
-  }
+  RETURN_IF_ERROR(BeginAll(*step, sampling, sequences, runs));
   DecodeFigure figure{
       .sequences = sequences, .drafts = drafts.drafts_max, .adaptive = drafts.adaptive};
-  absl::Duration learned;
+  double learned = 0;
   while (absl::Seconds(figure.seconds) < seconds) {
-    for (Generation* generation : generations) RETURN_IF_ERROR(generation->table.Extend(1));
-    const absl::Time begin = clock_.Now();
-    const DecodeStepSummary summary = step->Run(generations);
-    const absl::Duration took = clock_.Now() - begin;
-    if (learned < kLearning) {
+    DecodeStepSummary summary;
+    ASSIGN_OR_RETURN(const double took, OneStep(*step, runs, nullptr, summary));
+    if (learned < kLearningSeconds) {
       learned += took;
-    } else {
-      ++figure.steps;
-      figure.seconds += absl::ToDoubleSeconds(took);
-      figure.tokens += summary.new_tokens;
-      for (size_t place = 0; place < kDraftsMax; ++place) {
-        figure.drafted[place] += summary.drafted[place];
-        figure.accepted[place] += summary.accepted[place];
-      }
+      continue;
     }
-    for (const std::unique_ptr<Run>& run : runs) {
-      if (run->generation.finish == FinishCause::kNone) continue;
-      step->Leave(run->generation);
-      RETURN_IF_ERROR(Begin(*step, sampling, *run));
+    ++figure.steps;
+    figure.seconds += took;
+    figure.tokens += summary.new_tokens;
+    for (size_t place = 0; place < kDraftsMax; ++place) {
+      figure.drafted[place] += summary.drafted[place];
+      figure.accepted[place] += summary.accepted[place];
     }
   }
   for (const std::unique_ptr<Run>& run : runs) step->Leave(run->generation);
   return figure;
+}
+
+absl::Status EngineBench::BeginAll(DecodeStep& step, const SamplingParameters& sampling,
+                                   int64_t count, std::vector<std::unique_ptr<Run>>& runs) {
+  next_prompt_ = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    runs.push_back(std::make_unique<Run>(host_.pools()));
+    RETURN_IF_ERROR(Begin(step, sampling, *runs.back()));
+  }
+  return absl::OkStatus();
+}
+
+// The seconds of the step alone. Those that have ended begin again behind it.
+absl::StatusOr<double> EngineBench::OneStep(DecodeStep& step,
+                                            absl::Span<const std::unique_ptr<Run>> runs,
+                                            const PromptChunk* chunk, DecodeStepSummary& summary) {
+  in_step_.clear();
+  for (const std::unique_ptr<Run>& run : runs) {
+    RETURN_IF_ERROR(run->generation.table.Extend(1));
+    in_step_.push_back(&run->generation);
+  }
+  const absl::Time begin = clock_.Now();
+  summary = step.Run(in_step_, chunk);
+  const double took = absl::ToDoubleSeconds(clock_.Now() - begin);
+  for (const std::unique_ptr<Run>& run : runs) {
+    if (run->generation.finish == FinishCause::kNone) continue;
+    step.Leave(run->generation);
+    RETURN_IF_ERROR(Begin(step, run->request.sampling, *run));
+  }
+  return took;
+}
+
+absl::StatusOr<LocalFigure> EngineBench::Local(int64_t sequences, int64_t prompt_tokens,
+                                               int64_t prompt_rows_max, double step_seconds,
+                                               absl::Duration seconds) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<DecodeStep> step,
+                   DecodeStep::Create(host_, clock_, {}, prompt_rows_max));
+  std::vector<std::unique_ptr<Run>> runs;
+  RETURN_IF_ERROR(BeginAll(*step, {}, sequences, runs));
+  const double wanted = absl::ToDoubleSeconds(seconds);
+  DecodeStepSummary summary;
+  std::vector<double> alone, beside;
+  for (double total = 0; total < kLearningSeconds + wanted;) {
+    ASSIGN_OR_RETURN(const double took, OneStep(*step, runs, nullptr, summary));
+    if (total >= kLearningSeconds) alone.push_back(took);
+    total += took;
+  }
+  const std::vector<int32_t> ids = SomeIds(prompt_tokens);
+  int64_t computed = 0;
+  double total = 0;
+  while (total < wanted) {
+    Run prompt(host_.pools());
+    prompt.request.prompt_ids = ids;
+    prompt.request.output_tokens_max = 1;
+    step->JoinPrompt(prompt.generation, prompt.request);
+    while (prompt.generation.output.empty()) {
+      const int64_t left = prompt_tokens - prompt.generation.table.num_tokens();
+      const PromptChunk chunk{&prompt.generation,
+                              std::min(left, step->PromptRows(sequences, step_seconds))};
+      RETURN_IF_ERROR(prompt.generation.table.Extend(chunk.rows));
+      ASSIGN_OR_RETURN(const double took, OneStep(*step, runs, &chunk, summary));
+      beside.push_back(took);
+      computed += chunk.rows;
+      total += took;
+    }
+    step->Leave(prompt.generation);
+  }
+  for (const std::unique_ptr<Run>& run : runs) step->Leave(run->generation);
+  return LocalFigure{.sequences = sequences,
+                     .prompt_tokens = prompt_tokens,
+                     .alone = Percentiles(std::move(alone)),
+                     .beside = Percentiles(std::move(beside)),
+                     .prompt_tokens_per_second = static_cast<double>(computed) / total};
 }
 
 }  // namespace cleave

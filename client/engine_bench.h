@@ -39,6 +39,18 @@ struct DecodeFigure {
   }
 };
 
+// Times between two steps of sequences that all generate, with nothing else in the steps and with
+// prompts that are computed beside them, one after the other.
+struct LocalFigure {
+  struct Seconds {
+    double half = 0, most = 0;  // of the steps took at most so long: 50 and 99 in a hundred
+  };
+  int64_t sequences = 0;
+  int64_t prompt_tokens = 0;
+  Seconds alone, beside;
+  double prompt_tokens_per_second = 0;
+};
+
 // One thread uses it.
 class EngineBench {
  public:
@@ -55,19 +67,31 @@ class EngineBench {
   absl::StatusOr<DecodeFigure> Decode(int64_t sequences, const DraftOptions& drafts,
                                       const SamplingParameters& sampling, absl::Duration seconds);
 
+  // `seconds` without prompts, then with. A step takes as many rows of a prompt, up to
+  // `prompt_rows_max`, as keep it within `step_seconds`.
+  absl::StatusOr<LocalFigure> Local(int64_t sequences, int64_t prompt_tokens,
+                                    int64_t prompt_rows_max, double step_seconds,
+                                    absl::Duration seconds);
+
  private:
   struct Run {
     explicit Run(const KvPools& pools) : generation(pools) {}
     SequenceRequest request;
-    Generation generation;
+    DecodeSequence generation;
   };
+  absl::Status BeginAll(DecodeStep& step, const SamplingParameters& sampling, int64_t count,
+                        std::vector<std::unique_ptr<Run>>& runs);
+  absl::StatusOr<double> OneStep(DecodeStep& step, absl::Span<const std::unique_ptr<Run>> runs,
+                                 const PromptChunk* chunk, DecodeStepSummary& summary);
   absl::Status Begin(DecodeStep& step, const SamplingParameters& sampling, Run& run);
+  std::vector<int32_t> SomeIds(int64_t count) const;
   void Compute(absl::Span<const int32_t> ids, int64_t position, int64_t outputs,
                const BlockTable& table);
 
   ModelHost& host_;
   const std::vector<std::vector<int32_t>> prompts_;
   size_t next_prompt_ = 0;
+  std::vector<DecodeSequence*> in_step_;
   RealClock clock_;
   std::unique_ptr<StepBatch> batch_;
 };

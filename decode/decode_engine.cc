@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
+#include "runtime/base/planted_bug.h"
 #include "runtime/base/random.h"
 #include "runtime/base/status.h"
 #include "runtime/base/thread_name.h"
@@ -50,12 +51,21 @@ DecodeEngine::DecodeEngine(ModelHost& host, DecodeStep& step, KvIntake& intake, 
       metrics_(metrics),
       options_(options),
       shape_(host.layout().shape()),
-      inbox_(kInboxReserve),
-      thread_([this] { Run(); }) {}
+      inbox_(kInboxReserve) {
+  PublishLoad();
+}
 
 DecodeEngine::~DecodeEngine() {
   Stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+void DecodeEngine::Start() {
+  thread_ = std::thread([this] {
+    NameThisThread("decode");
+    while (Turn(absl::InfiniteDuration())) {
+    }
+  });
 }
 
 void DecodeEngine::Stop() {
@@ -80,29 +90,30 @@ void DecodeEngine::OnFailed(TransferId transfer, const absl::Status& status) {
   inbox_.PushAlways(Event(Failed{transfer, status}));
 }
 
-void DecodeEngine::Run() {
-  NameThisThread("decode");
-  std::vector<Event> events;
-  PublishLoad();
-  while (true) {
-    inbox_.TakeAll(events, WaitTime());
-    for (Event& event : events) {
-      std::visit([this](auto& message) { Handle(message); }, event);
-    }
-    if (stop_ && !stopping_) {
-      stopping_ = true;
-      for (Sequence& sequence : sequences_) {
-        EndWithError(sequence, LinkError(Reason::kDraining, "the worker stops"));
-      }
-    }
-    ExpireDeadlines();
-    RemoveEnded();
-    if (stopping_ && sequences_.empty()) return;
-    GrantClaims();
-    Step();
-    GrantClaims();  // of the pages that the step has given back
-    PublishLoad();
+bool DecodeEngine::Turn(absl::Duration patience) {
+  inbox_.TakeAll(events_, std::min(patience, WaitTime()));
+  for (Event& event : events_) {
+    std::visit([this](auto& message) { Handle(message); }, event);
   }
+  if (stop_ && !stopping_) {
+    stopping_ = true;
+    for (Sequence& sequence : sequences_) {
+      EndWithError(sequence, LinkError(Reason::kDraining, "the worker stops"));
+    }
+  }
+  ExpireDeadlines();
+  RemoveEnded();
+  if (stopping_ && sequences_.empty()) return false;
+  GrantClaims();
+  Step();
+  GrantClaims();  // of the pages that the step has given back
+  PublishLoad();
+  return true;
+}
+
+absl::Time DecodeEngine::NextTurn() const {
+  const bool at_once = !inbox_.empty() || (stop_ && !stopping_);
+  return at_once ? clock_.Now() : clock_.Now() + WaitTime();
 }
 
 // ---- What comes from gateways ----
@@ -396,13 +407,17 @@ void DecodeEngine::Tell() {
 }
 
 StepTokens DecodeEngine::NewTokens(const Sequence& sequence) {
-  const Generation& generation = sequence.generation;
+  const DecodeSequence& generation = sequence.generation;
   const auto output_tokens = static_cast<int64_t>(generation.output.size());
-  const auto added =
+  auto added =
       absl::MakeConstSpan(generation.output).last(static_cast<size_t>(generation.new_tokens));
+  const int64_t first_index = output_tokens - generation.new_tokens;
+  if (first_index == 1 && Planted(Bug::kFirstTokenTwice)) {
+    added = absl::MakeConstSpan(generation.output).first(added.size());
+  }
   StepTokens step{.key = sequence.job.key,
                   .epoch = sequence.job.epoch,
-                  .first_index = output_tokens - generation.new_tokens,
+                  .first_index = first_index,
                   .tokens = added,
                   .log_probabilities = generation.log_probabilities,
                   .finish = generation.finish};
@@ -436,6 +451,9 @@ void DecodeEngine::CountStep(const DecodeStepSummary& summary, absl::Time begin)
 
 void DecodeEngine::Cancel(Sequence& sequence, absl::Time at) {
   if (sequence.phase == Phase::kEnded) return;
+  if (Planted(Bug::kFreedTwice)) {
+    host_.pools().full.Release(sequence.generation.table.full().pages);
+  }
   metrics_.requests_cancelled_total.Increment();
   sequence.cancelled = at;
   Leave(sequence, Reason::kCancelled);

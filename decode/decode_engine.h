@@ -29,6 +29,7 @@ struct DecodeEngineOptions {
 };
 
 // Owns one thread, "decode", which owns everything below the mailbox. All other threads only post.
+// The thread takes turns; where time is simulated, somebody else takes them.
 //
 // A sequence is announced (it has a ticket and no pages), receives (pages reserved and pinned for
 // the link), runs (in every step) and leaves. A local one computes its prompt instead, in the same
@@ -44,6 +45,14 @@ class DecodeEngine {
                DecodeMetrics& metrics, const DecodeEngineOptions& options);
   // Ends every sequence with DRAINING and waits until the link has let go of all pages.
   ~DecodeEngine();
+
+  // Starts the thread. Once.
+  void Start();
+  // Waits up to `patience` for something to do, and does it: what messages ask, what is late, one
+  // step. False: it was stopped, and all pages are back.
+  bool Turn(absl::Duration patience);
+  // When it has something to do, unless a message comes before.
+  absl::Time NextTurn() const;
 
   // Ends every sequence with DRAINING, as the destructor does, but does not wait. Nothing new
   // begins.
@@ -73,7 +82,7 @@ class DecodeEngine {
     TransferId transfer;
     Phase phase = Phase::kAnnounced;
     std::optional<TransferPlan> claimed;  // waits for pages
-    Generation generation;
+    DecodeSequence generation;
     bool pinned = false;  // the link may write
     std::vector<PageId> pinned_full, pinned_sliding;
     std::optional<absl::Time> cancelled;  // when the gateway's word came
@@ -109,7 +118,6 @@ class DecodeEngine {
   using Event =
       std::variant<DecodeJob, CancelJob, CancelGateway, Expected, Reserve, Committed, Failed>;
 
-  void Run();
   void Handle(DecodeJob& job);
   void Handle(const CancelJob& cancel);
   void Handle(const CancelGateway& gateway);
@@ -155,19 +163,20 @@ class DecodeEngine {
   const DecodeEngineOptions options_;
   const KvShape shape_;
   Mailbox<Event> inbox_;
+  std::vector<Event> events_;  // of a turn
   EngineLoad load_;
 
   std::list<Sequence> sequences_;  // in order of arrival
   // Of a step, in the same order.
   std::vector<Sequence*> in_step_;
-  std::vector<Generation*> generations_;
+  std::vector<DecodeSequence*> generations_;
   std::vector<StepTokens> told_;
   Sequence* prompt_ = nullptr;  // of which `chunk_` is in the step
   PromptChunk chunk_;
   bool oldest_waits_ = false;  // runs alone, and those that receive hold the pages it needs
   bool stopping_ = false;
   std::atomic<bool> stop_{false};
-  std::thread thread_;  // last: starts when everything else is there
+  std::thread thread_;
 };
 
 }  // namespace cleave

@@ -102,6 +102,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
       DecodeStep::Create(*host, clock, options.drafts, options.engine.prompt_rows_max));
   DecodeEngine engine(*host, *step, link, clock, metrics, options.engine);
   link.Attach(engine);
+  engine.Start();
   DecodeService service(engine, *host, clock);
   std::atomic<bool> draining{false};
   WorkerService worker([&] { return MakeWorkerState(identity, engine.load(), *host, draining); });

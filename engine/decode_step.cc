@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/base/check.h"
+#include "runtime/base/planted_bug.h"
 #include "runtime/base/status.h"
 
 namespace cleave {
@@ -37,7 +38,8 @@ DecodeStep::DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& 
       shape_(host.layout().shape()),
       prompt_rows_max_(prompt_rows_max),
       planner_({.drafts_max = host.drafter() == nullptr ? 0 : options.drafts_max,
-                .adaptive = options.adaptive},
+                .adaptive = options.adaptive,
+                .shared_noise = options.shared_noise},
                std::min(host.limits().rows - prompt_rows_max,
                         host.limits().outputs - (prompt_rows_max > 0 ? 1 : 0)),
                host.limits().sequences),
@@ -50,7 +52,7 @@ DecodeStep::DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& 
   drafting_.reserve(static_cast<size_t>(sequences));
 }
 
-void DecodeStep::Join(Generation& generation, const SequenceRequest& request,
+void DecodeStep::Join(DecodeSequence& generation, const SequenceRequest& request,
                       absl::string_view final_hidden) {
   CHECK(!generation.output.empty());
   CHECK(static_cast<int64_t>(final_hidden.size()) == host_.final_hidden_bytes());
@@ -63,13 +65,13 @@ void DecodeStep::Join(Generation& generation, const SequenceRequest& request,
   stream.WaitForAll();
 }
 
-void DecodeStep::JoinPrompt(Generation& generation, const SequenceRequest& request) {
+void DecodeStep::JoinPrompt(DecodeSequence& generation, const SequenceRequest& request) {
   CHECK(prompt_rows_max_ > 0 && generation.table.num_tokens() == 0);
   generation.output = request.emitted_ids;
   TakeSlot(generation, request);
 }
 
-void DecodeStep::TakeSlot(Generation& generation, const SequenceRequest& request) {
+void DecodeStep::TakeSlot(DecodeSequence& generation, const SequenceRequest& request) {
   CHECK(generation.hidden_slot < 0 && !free_slots_.empty());
   generation.request = &request;
   generation.rules.emplace(request);
@@ -82,7 +84,7 @@ void DecodeStep::TakeSlot(Generation& generation, const SequenceRequest& request
                            shape_.window + std::max<int64_t>(kDraftsMax, prompt_rows_max_));
 }
 
-void DecodeStep::Leave(Generation& generation) {
+void DecodeStep::Leave(DecodeSequence& generation) {
   if (generation.hidden_slot < 0) return;
   free_slots_.push_back(generation.hidden_slot);
   generation.rules.reset();
@@ -98,25 +100,37 @@ int64_t DecodeStep::PromptRows(int64_t sequences, double step_seconds) const {
   return std::max<int64_t>(1, static_cast<int64_t>(rows));
 }
 
-DecodeStepSummary DecodeStep::Run(absl::Span<Generation* const> sequences,
+DecodeStepSummary DecodeStep::Run(absl::Span<DecodeSequence* const> sequences,
                                   const PromptChunk* chunk) {
+  const absl::Time begin = clock_.Now();
   PlanDrafts(sequences);
-  Draft();
+  const double drafting = Draft();
   Verify(sequences, chunk);
   DecodeStepSummary summary;
   if (chunk != nullptr) FinishChunk(*chunk, summary);
-  for (Generation* generation : sequences) Accept(*generation, summary);
+  for (DecodeSequence* generation : sequences) Accept(*generation, summary);
+  Measured(chunk, absl::ToDoubleSeconds(clock_.Now() - begin) - drafting);
   return summary;
 }
 
+// What was not drafting: planning, verifying, choosing. With small models the last counts, too.
+void DecodeStep::Measured(const PromptChunk* chunk, double seconds) {
+  const int64_t verified = batch_.rows() - (chunk == nullptr ? 0 : chunk->rows);
+  if (chunk == nullptr) return planner_.MeasuredVerify(verified, seconds);
+  if (chunk->rows < kRowsThatTell) return;  // what a pass costs anyway would be booked on them
+  const double pass = planner_.VerifySeconds(std::max<int64_t>(1, verified));
+  const double each = std::max(0.0, seconds - pass) / static_cast<double>(chunk->rows);
+  prompt_row_seconds_ += (prompt_row_seconds_ == 0 ? 1 : 0.2) * (each - prompt_row_seconds_);
+}
+
 // Positions whose K and V are in the pages; the newest token stands at the next one.
-int64_t DecodeStep::Verified(const Generation& generation) {
+int64_t DecodeStep::Verified(const DecodeSequence& generation) {
   return static_cast<int64_t>(generation.request->prompt_ids.size() + generation.output.size()) - 1;
 }
 
-void DecodeStep::PlanDrafts(absl::Span<Generation* const> sequences) {
+void DecodeStep::PlanDrafts(absl::Span<DecodeSequence* const> sequences) {
   plan_.clear();
-  for (const Generation* generation : sequences) {
+  for (const DecodeSequence* generation : sequences) {
     const int64_t output_left =
         generation->request->output_tokens_max - static_cast<int64_t>(generation->output.size());
     const int64_t context_left = host_.context_tokens_max() - Verified(*generation) - 1;
@@ -140,21 +154,23 @@ void DecodeStep::PlanDrafts(absl::Span<Generation* const> sequences) {
 }
 
 // All sequences that draft a k-th token do so together. They get fewer with k, from the end on.
-void DecodeStep::Draft() {
+// Returns the seconds it took.
+double DecodeStep::Draft() {
+  double total = 0;
   Kernels& kernels = host_.kernels();
   for (size_t i = 0; i < drafting_.size(); ++i) {
-    Generation& generation = *drafting_[i].generation;
+    DecodeSequence& generation = *drafting_[i].generation;
     generation.rules_mark = generation.rules->mark();
     kernels.Convert(Hidden(generation), previous_.Rows(static_cast<int64_t>(i), 1));
   }
   TensorView previous = previous_;
   for (int place = 0;; ++place) {
     while (!drafting_.empty() && drafting_.back().count <= place) {
-      Generation& done = *drafting_.back().generation;
+      DecodeSequence& done = *drafting_.back().generation;
       done.rules->TakeBack(done.rules_mark, done.drafts);
       drafting_.pop_back();
     }
-    if (drafting_.empty()) return;
+    if (drafting_.empty()) return total;
     const absl::Time begin = clock_.Now();
     draft_batch_.Clear();
     for (const auto& [generation, count] : drafting_) {
@@ -168,26 +184,29 @@ void DecodeStep::Draft() {
     for (int64_t row = 0; row < rows; ++row) {
       DraftOne(*drafting_[static_cast<size_t>(row)].generation, row);
     }
-    planner_.MeasuredDraft(rows, absl::ToDoubleSeconds(clock_.Now() - begin));
+    const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
+    planner_.MeasuredDraft(rows, seconds);
+    total += seconds;
   }
 }
 
 // With the same noise, rules and filters as the target, so that the two agree often.
-void DecodeStep::DraftOne(Generation& generation, int64_t row) {
+void DecodeStep::DraftOne(DecodeSequence& generation, int64_t row) {
   const auto place = static_cast<int64_t>(generation.drafts.size());
   const absl::Span<float> logits = host_.FetchDraftLogits(row);
   generation.rules->Apply(logits);
+  const SamplingParameters greedy;
+  const bool shared = planner_.options().shared_noise;
   const int32_t token =
-      host_.sampler().Choose(logits, generation.request->sampling,
+      host_.sampler().Choose(logits, shared ? generation.request->sampling : greedy,
                              {.candidate = 0, .position = Verified(generation) + 1 + place});
   generation.drafts.push_back(token);
   generation.rules->Push(token);
 }
 
-void DecodeStep::Verify(absl::Span<Generation* const> sequences, const PromptChunk* chunk) {
-  const absl::Time begin = clock_.Now();
+void DecodeStep::Verify(absl::Span<DecodeSequence* const> sequences, const PromptChunk* chunk) {
   batch_.Clear();
-  for (Generation* generation : sequences) {
+  for (DecodeSequence* generation : sequences) {
     generation->first_output = batch_.outputs();
     std::array<int32_t, kDraftsMax + 1> ids{generation->output.back()};
     std::copy(generation->drafts.begin(), generation->drafts.end(), ids.begin() + 1);
@@ -195,21 +214,14 @@ void DecodeStep::Verify(absl::Span<Generation* const> sequences, const PromptChu
     batch_.Add(absl::MakeConstSpan(ids).first(count), Verified(*generation), generation->table,
                static_cast<int64_t>(count));
   }
-  const int64_t verified = batch_.rows();
   if (chunk != nullptr) AddPrompt(*chunk);
   host_.kernels().Fill(batch_.batch(), host_.plan());
   host_.transformer().Forward(host_.plan(), {}, host_.kv_memory(), nullptr);
   host_.kernels().stream().WaitForAll();
-  const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
-  if (chunk == nullptr) return planner_.MeasuredVerify(verified, seconds);
-  if (chunk->rows < kRowsThatTell) return;  // what a pass costs anyway would be booked on them
-  const double pass = planner_.VerifySeconds(std::max<int64_t>(1, verified));
-  const double each = std::max(0.0, seconds - pass) / static_cast<double>(chunk->rows);
-  prompt_row_seconds_ += (prompt_row_seconds_ == 0 ? 1 : 0.2) * (each - prompt_row_seconds_);
 }
 
 void DecodeStep::AddPrompt(const PromptChunk& chunk) {
-  Generation& generation = *chunk.generation;
+  DecodeSequence& generation = *chunk.generation;
   const SequenceRequest& request = *generation.request;
   const int64_t end = generation.table.num_tokens();
   prompt_ids_.clear();
@@ -220,7 +232,7 @@ void DecodeStep::AddPrompt(const PromptChunk& chunk) {
 }
 
 void DecodeStep::FinishChunk(const PromptChunk& chunk, DecodeStepSummary& summary) {
-  Generation& generation = *chunk.generation;
+  DecodeSequence& generation = *chunk.generation;
   const SequenceRequest& request = *generation.request;
   const int64_t end = generation.table.num_tokens();
   generation.table.DropBefore(std::max<int64_t>(0, end - (shape_.window - 1)));
@@ -236,7 +248,7 @@ void DecodeStep::FinishChunk(const PromptChunk& chunk, DecodeStepSummary& summar
 }
 
 // One more token of the answer, and whether it is the last.
-void DecodeStep::Append(Generation& generation, TokenChoice choice) {
+void DecodeStep::Append(DecodeSequence& generation, TokenChoice choice) {
   const SequenceRequest& request = *generation.request;
   generation.output.push_back(choice.id);
   generation.rules->Push(choice.id);
@@ -249,16 +261,19 @@ void DecodeStep::Append(Generation& generation, TokenChoice choice) {
 }
 
 // Draws the target's tokens as long as the drafts were the same, and forgets what came after.
-void DecodeStep::Accept(Generation& generation, DecodeStepSummary& summary) {
+void DecodeStep::Accept(DecodeSequence& generation, DecodeStepSummary& summary) {
   const SequenceRequest& request = *generation.request;
   const int64_t verified = Verified(generation);
   const auto drafted = static_cast<int>(generation.drafts.size());
   int place = 0;
   while (true) {
-    Append(generation, ChooseToken(host_.FetchLogits(generation.first_output + place), request,
-                                   *generation.rules, verified + 1 + place, host_.sampler()));
+    const int64_t row = generation.first_output + place;
+    const int64_t position = Planted(Bug::kNoiseOfTheStep) ? row : verified + 1 + place;
+    Append(generation, ChooseToken(host_.FetchLogits(row), request, *generation.rules, position,
+                                   host_.sampler()));
     const bool right = place < drafted &&
-                       generation.drafts[static_cast<size_t>(place)] == generation.output.back();
+                       (generation.drafts[static_cast<size_t>(place)] == generation.output.back() ||
+                        Planted(Bug::kOneDraftTooMany));
     if (!right || generation.finish != FinishCause::kNone) break;
     ++place;
   }
@@ -278,7 +293,8 @@ void DecodeStep::Accept(Generation& generation, DecodeStepSummary& summary) {
       Hidden(generation));
   generation.table.Truncate(verified + place + 1);
   // The next query stands behind the last verified position and sees window - 1 before it.
-  generation.table.DropBefore(std::max<int64_t>(0, verified + place + 1 - (shape_.window - 1)));
+  const int64_t window = shape_.window - (Planted(Bug::kWindowOffByOne) ? 1 : 0);
+  generation.table.DropBefore(std::max<int64_t>(0, verified + place + 1 - (window - 1)));
 }
 
 }  // namespace cleave

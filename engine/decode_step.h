@@ -25,8 +25,8 @@ namespace cleave {
 int64_t DecodeRowsMax(int64_t sequences_max, int64_t drafts_max);
 
 // What generation keeps of one sequence, and what the last step did to it.
-struct Generation {
-  explicit Generation(const KvPools& pools) : table(pools) {}
+struct DecodeSequence {
+  explicit DecodeSequence(const KvPools& pools) : table(pools) {}
 
   BlockTable table;             // holds every position but the newest token's
   std::vector<int32_t> output;  // the answer so far, emitted_ids first
@@ -49,7 +49,7 @@ struct Generation {
 // The next positions of a prompt, which a step computes beside its sequences. With the last of them
 // it draws the first token.
 struct PromptChunk {
-  Generation* generation = nullptr;  // has joined by JoinPrompt; its table ends with the chunk
+  DecodeSequence* generation = nullptr;  // has joined by JoinPrompt; its table ends with the chunk
   int64_t rows = 0;
 };
 
@@ -73,11 +73,12 @@ class DecodeStep {
   // Takes part from now on. The table holds the positions before the newest token, and
   // `final_hidden` is the state it was drawn from (ModelHost::FetchFinalHidden). `request` outlives
   // the part. At most limits().sequences take part at a time.
-  void Join(Generation& generation, const SequenceRequest& request, absl::string_view final_hidden);
+  void Join(DecodeSequence& generation, const SequenceRequest& request,
+            absl::string_view final_hidden);
   // The same with nothing computed: the table is empty, and steps take chunks of the prompt until
   // `output` has grown.
-  void JoinPrompt(Generation& generation, const SequenceRequest& request);
-  void Leave(Generation& generation);
+  void JoinPrompt(DecodeSequence& generation, const SequenceRequest& request);
+  void Leave(DecodeSequence& generation);
 
   // Rows of a prompt that keep a step of `sequences` within `step_seconds`, by what steps and rows
   // have cost so far. At least one, so that the prompt gets on; all there may be when nobody waits.
@@ -86,23 +87,24 @@ class DecodeStep {
   // One step of all `sequences`, which have joined and whose tables have room for one more
   // position. Drafts get pages where there are any. With `chunk`, which may be the only work, also
   // part of a prompt.
-  DecodeStepSummary Run(absl::Span<Generation* const> sequences,
+  DecodeStepSummary Run(absl::Span<DecodeSequence* const> sequences,
                         const PromptChunk* chunk = nullptr);
 
  private:
   DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& options,
              int64_t prompt_rows_max);
-  void TakeSlot(Generation& generation, const SequenceRequest& request);
-  static int64_t Verified(const Generation& generation);
-  void PlanDrafts(absl::Span<Generation* const> sequences);
-  void Draft();
-  void DraftOne(Generation& generation, int64_t row);
-  void Verify(absl::Span<Generation* const> sequences, const PromptChunk* chunk);
+  void TakeSlot(DecodeSequence& generation, const SequenceRequest& request);
+  static int64_t Verified(const DecodeSequence& generation);
+  void PlanDrafts(absl::Span<DecodeSequence* const> sequences);
+  double Draft();
+  void DraftOne(DecodeSequence& generation, int64_t row);
+  void Verify(absl::Span<DecodeSequence* const> sequences, const PromptChunk* chunk);
+  void Measured(const PromptChunk* chunk, double seconds);
   void AddPrompt(const PromptChunk& chunk);
   void FinishChunk(const PromptChunk& chunk, DecodeStepSummary& summary);
-  void Append(Generation& generation, TokenChoice choice);
-  void Accept(Generation& generation, DecodeStepSummary& summary);
-  TensorView Hidden(const Generation& generation) {
+  void Append(DecodeSequence& generation, TokenChoice choice);
+  void Accept(DecodeSequence& generation, DecodeStepSummary& summary);
+  TensorView Hidden(const DecodeSequence& generation) {
     return hidden_.Rows(generation.hidden_slot, 1);
   }
 
@@ -120,7 +122,7 @@ class DecodeStep {
   std::vector<int64_t> free_slots_;
   std::vector<DraftPlanner::Sequence> plan_;
   struct Drafting {
-    Generation* generation;
+    DecodeSequence* generation;
     int count;
   };
   std::vector<Drafting> drafting_;  // most drafts first

@@ -12,6 +12,8 @@ constexpr double kFirstRate = 0.7;  // expected of a drafter that has not shown 
 constexpr double kEverybodysMemory = 200;
 // Steps without drafts until one is tried again: a text may have become easier.
 constexpr int64_t kTryAgainAfter = 48;
+// What drafts must promise to save, of the time per token: less is lost in what is not known well.
+constexpr double kGainMin = 0.04;
 
 }  // namespace
 
@@ -72,11 +74,11 @@ void DraftPlanner::ListDrafts(absl::Span<const Sequence> sequences) {
   });
 }
 
-// How many of the likeliest drafts give the least expected time per token.
+// How many of the likeliest drafts give the least expected time per token. None without a gain.
 size_t DraftPlanner::BestCount(int64_t sequences) {
   width_.fill(0);
   double drafting = 0, tokens = static_cast<double>(sequences);
-  double best = verify_cost_.Seconds(sequences) / tokens;
+  double best = (1 - kGainMin) * verify_cost_.Seconds(sequences) / tokens;
   size_t best_count = 0;
   for (size_t i = 0; i < drafts_.size(); ++i) {
     int64_t& width = width_[static_cast<size_t>(drafts_[i].place)];

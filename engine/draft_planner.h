@@ -33,6 +33,8 @@ class DraftAcceptance {
 struct DraftOptions {
   int drafts_max = 6;    // of a sequence in a step, 0 to kDraftsMax
   bool adaptive = true;  // false: always drafts_max, as far as there is room
+  // False: drafts are the drafter's likeliest tokens, whatever the target draws with. To compare.
+  bool shared_noise = true;
 };
 
 // One thread uses it; takes all its memory at once.

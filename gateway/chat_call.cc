@@ -20,17 +20,17 @@ constexpr absl::Duration kHopBudget = absl::Milliseconds(50);
 constexpr int kTimeoutRounding = 100;
 constexpr absl::string_view kResponsePrefix = "resp-";
 
-v1::FinishReason ToProto(FinishCause cause) {
+v1::FinishReason ToProto(EndCause cause) {
   switch (cause) {
-    case FinishCause::kStopId:
+    case EndCause::kStopId:
       return v1::FINISH_REASON_STOP;
-    case FinishCause::kMaxTokens:
+    case EndCause::kMaxTokens:
       return v1::FINISH_REASON_MAX_TOKENS;
-    case FinishCause::kContextFull:
+    case EndCause::kContextFull:
       return v1::FINISH_REASON_CONTEXT_FULL;
-    case FinishCause::kStopString:
+    case EndCause::kStopString:
       return v1::FINISH_REASON_STOP_STRING;
-    case FinishCause::kNone:
+    case EndCause::kNone:
       break;
   }
   return v1::FINISH_REASON_UNSPECIFIED;
@@ -278,7 +278,7 @@ void ChatCall::Cancel() {
 
 // ---- From the generation.
 
-TokenVerdict ChatCall::OnTokens(const AnswerTokens& tokens, FinishCause cause) {
+TokenVerdict ChatCall::OnTokens(const AnswerTokens& tokens, EndCause cause) {
   const absl::Time now = backend_.clock->Now();
   if (!last_step_) {
     slot_.LeaveQueue();
@@ -293,13 +293,13 @@ TokenVerdict ChatCall::OnTokens(const AnswerTokens& tokens, FinishCause cause) {
   usage_.set_output_tokens(usage_.output_tokens() + static_cast<uint32_t>(count));
 
   absl::Span<const TokenId> shown = tokens.ids;
-  if (cause == FinishCause::kStopId) shown.remove_suffix(1);  // the stop id is not shown
+  if (cause == EndCause::kStopId) shown.remove_suffix(1);  // the stop id is not shown
   ReplyDelta delta;
   if (!assembler_->Push(shown, delta).ok() ||
       !AreKnown(tokens, backend_.model->tokenizer->vocabulary())) {
     return {.enough = false, .error = InvariantError("a worker sent an id outside the vocabulary")};
   }
-  if (cause != FinishCause::kNone) assembler_->Finish(delta);
+  if (cause != EndCause::kNone) assembler_->Finish(delta);
   usage_.set_thought_tokens(usage_.thought_tokens() + static_cast<uint32_t>(delta.thought_tokens));
   absl::Status sent = SendLogProbabilities(tokens);
   if (sent.ok()) sent = SendDelta(std::move(delta), count);
@@ -391,18 +391,18 @@ absl::Status ChatCall::SendToolCall(ParsedToolCall call, int index) {
 }
 
 // A turn that the model has ended may be one that waits for its calls' results.
-v1::FinishReason ChatCall::ReasonFor(FinishCause cause) const {
-  if (cause != FinishCause::kStopId) return ToProto(cause);
+v1::FinishReason ChatCall::ReasonFor(EndCause cause) const {
+  if (cause != EndCause::kStopId) return ToProto(cause);
   if (assembler_->tool_calls() > 0) return v1::FINISH_REASON_TOOL_CALLS;
   return assembler_->has_malformed_call() ? v1::FINISH_REASON_MALFORMED_TOOL_CALL
                                           : v1::FINISH_REASON_STOP;
 }
 
-absl::Status ChatCall::SendFinished(FinishCause cause) {
+absl::Status ChatCall::SendFinished(EndCause cause) {
   v1::GenerateEvent event;
   event.set_candidate(0);
   event.mutable_finished()->set_reason(ReasonFor(cause));
-  if (cause == FinishCause::kStopString) {
+  if (cause == EndCause::kStopString) {
     event.mutable_finished()->set_stop_string(stop_[*assembler_->stopped_by()]);
   }
   return sink_.OnEvent(std::move(event));

@@ -87,15 +87,15 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   absl::StatusOr<absl::Time> Deadline() const;
   bool IsCancelled();
 
-  TokenVerdict OnTokens(const AnswerTokens& tokens, FinishCause cause) override;
+  TokenVerdict OnTokens(const AnswerTokens& tokens, EndCause cause) override;
   void OnEnd(const GenerationResult& result) override;
 
   absl::Status SendStarted(uint64_t seed);
   absl::Status SendLogProbabilities(const AnswerTokens& tokens);
   absl::Status SendDelta(ReplyDelta delta, int tokens);
   absl::Status SendToolCall(ParsedToolCall call, int index);
-  v1::FinishReason ReasonFor(FinishCause cause) const;
-  absl::Status SendFinished(FinishCause cause);
+  v1::FinishReason ReasonFor(EndCause cause) const;
+  absl::Status SendFinished(EndCause cause);
   absl::Status SendSummary(const GenerationResult* result);
   void CountRefusal(const absl::Status& status);
   void End(const absl::Status& status);

@@ -45,11 +45,11 @@ prometheus::Counter& AddTokens(prometheus::Registry& registry, const char* kind)
                     {{"role", "gateway"}, {"kind", kind}});
 }
 
-constexpr std::pair<FinishCause, const char*> kCauses[] = {
-    {FinishCause::kStopId, "stop"},
-    {FinishCause::kMaxTokens, "max_tokens"},
-    {FinishCause::kContextFull, "context_full"},
-    {FinishCause::kStopString, "stop_string"},
+constexpr std::pair<EndCause, const char*> kCauses[] = {
+    {EndCause::kStopId, "stop"},
+    {EndCause::kMaxTokens, "max_tokens"},
+    {EndCause::kContextFull, "context_full"},
+    {EndCause::kStopString, "stop_string"},
 };
 
 constexpr std::pair<GenerationPhase, const char*> kPhases[] = {

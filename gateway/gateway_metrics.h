@@ -24,7 +24,7 @@ struct GatewayMetrics {
   prometheus::Counter& route_local_total;
   std::map<Reason, prometheus::Counter*> admission_rejected_total;
   std::map<Reason, prometheus::Counter*> media_rejected_total;
-  std::map<FinishCause, prometheus::Counter*> request_finished_total;
+  std::map<EndCause, prometheus::Counter*> request_finished_total;
   std::map<GenerationPhase, prometheus::Counter*> request_cancelled_total;
   // Tries after a request's first, on workers that compute the same bits, and on others.
   std::map<Reason, prometheus::Counter*> replays_equal_total, replays_other_total;

@@ -65,7 +65,7 @@ absl::Duration Generation::TimeLeft() const {
 void Generation::Start() {
   MutexLock lock(mutex_);
   if (listener_ == nullptr) return;
-  if (!ExpectAtDecode()) End(NoDecodeWorker(), FinishCause::kNone);
+  if (!ExpectAtDecode()) End(NoDecodeWorker(), EndCause::kNone);
 }
 
 // False: it is not connected.
@@ -117,7 +117,7 @@ void Generation::SendRun() {
 
 // ---- Tokens.
 
-void Generation::OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
+void Generation::OnFirstToken(uint32_t epoch, AnswerTokens token, EndCause finish,
                               const PrefillPhases& phases) {
   MutexLock lock(mutex_);
   if (!IsCurrent(epoch) || first_token_came_) return;
@@ -126,19 +126,19 @@ void Generation::OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause fi
   if (phase_ <= GenerationPhase::kPrefill) {
     phase_ = has_steps_ ? GenerationPhase::kDecode : GenerationPhase::kTransfer;
   }
-  if (finish != FinishCause::kNone) prefill_holds_ = false;  // nothing is left to transfer
+  if (finish != EndCause::kNone) prefill_holds_ = false;  // nothing is left to transfer
   AddTokens(tokens_before_, std::move(token), finish);
 }
 
 void Generation::OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens,
-                              FinishCause finish, const std::optional<DecodePhases>& phases) {
+                              EndCause finish, const std::optional<DecodePhases>& phases) {
   MutexLock lock(mutex_);
   if (!IsCurrent(epoch) || tokens.ids.empty()) return;
   has_steps_ = true;
   if (order_.local) NoteFirstToken();
   prefill_holds_ = false;  // a sequence that decodes has all its KV
   if (first_token_came_) phase_ = GenerationPhase::kDecode;
-  if (finish != FinishCause::kNone) decode_holds_ = false;
+  if (finish != EndCause::kNone) decode_holds_ = false;
   if (phases) result_.decode_phases = *phases;
   AddTokens(first_index, std::move(tokens), finish);
 }
@@ -153,18 +153,18 @@ void Generation::NoteFirstToken() {
   }
 }
 
-void Generation::AddTokens(int64_t first_index, AnswerTokens tokens, FinishCause finish) {
+void Generation::AddTokens(int64_t first_index, AnswerTokens tokens, EndCause finish) {
   const int64_t end = first_index + static_cast<int64_t>(tokens.ids.size());
   if (first_index < 0 || end > order_.output_tokens_max ||
       (tokens_total_ && end > *tokens_total_)) {
-    return End(InvariantError("a worker sent tokens beyond the answer's end"), FinishCause::kNone);
+    return End(InvariantError("a worker sent tokens beyond the answer's end"), EndCause::kNone);
   }
   const size_t wanted = order_.log_probabilities ? tokens.ids.size() : 0;
   if (tokens.log_probabilities.size() != wanted) {
     return End(InvariantError("a worker sent tokens without their log-probabilities"),
-               FinishCause::kNone);
+               EndCause::kNone);
   }
-  if (finish != FinishCause::kNone && !tokens_total_) {
+  if (finish != EndCause::kNone && !tokens_total_) {
     tokens_total_ = end;
     finish_ = finish;
   }
@@ -190,10 +190,10 @@ void Generation::Deliver() {
   }
   if (fresh.ids.empty()) return;
   const bool is_last = tokens_total_ == static_cast<int64_t>(answer.size());
-  const FinishCause cause = is_last ? finish_ : FinishCause::kNone;
+  const EndCause cause = is_last ? finish_ : EndCause::kNone;
   const TokenVerdict verdict = listener_->OnTokens(fresh, cause);
-  if (!verdict.error.ok()) return End(verdict.error, FinishCause::kNone);
-  if (verdict.enough) return End(absl::OkStatus(), FinishCause::kStopString);
+  if (!verdict.error.ok()) return End(verdict.error, EndCause::kNone);
+  if (verdict.enough) return End(absl::OkStatus(), EndCause::kStopString);
   if (is_last) End(absl::OkStatus(), cause);
 }
 
@@ -259,6 +259,7 @@ bool Generation::MayGoOn(const absl::Status& why) const {
     case Reason::kWorkerLost:
     case Reason::kDraining:
     case Reason::kNoPrefillWorker:
+    case Reason::kNoDecodeWorker:  // the prefill worker cannot reach this one
     case Reason::kMediaNotUploaded:
     case Reason::kStaleEpoch:
     case Reason::kTransferDeadline:
@@ -279,7 +280,7 @@ void Generation::GoOn(const absl::Status& why) {
   const bool is_failure = reason != Reason::kPreempted && reason != Reason::kDraining &&
                           reason != Reason::kQueueFull && reason != Reason::kKvCacheFull;
   if (is_failure) ++failed_tries_;
-  if (!MayGoOn(why)) return End(why, FinishCause::kNone);
+  if (!MayGoOn(why)) return End(why, EndCause::kNone);
   ReleaseWorkers(why);
   ++epoch_;
   ++result_.replays;
@@ -290,7 +291,7 @@ void Generation::GoOn(const absl::Status& why) {
   tokens_before_ = static_cast<int64_t>(order_.emitted_ids.size());
   early_.clear();
   tokens_total_.reset();
-  finish_ = FinishCause::kNone;
+  finish_ = EndCause::kNone;
   last_error_ = why;
   give_up_at_ = clock_.Now() + kReroutePatience;
   const bool at_once = reason == Reason::kPreempted || (is_failure && failed_tries_ == 1);
@@ -315,7 +316,7 @@ void Generation::Restart(uint32_t epoch) {
     if (ExpectAtDecode()) return rerouter_->OnReplay(GetReason(last_error_), last, route_);
     route_ = std::move(last);  // what has computed something
   }
-  if (clock_.Now() >= give_up_at_) return End(last_error_, FinishCause::kNone);
+  if (clock_.Now() >= give_up_at_) return End(last_error_, EndCause::kNone);
   RestartAfter(kReroutePause);
 }
 
@@ -323,15 +324,15 @@ void Generation::Restart(uint32_t epoch) {
 
 void Generation::Cancel(const absl::Status& why) {
   MutexLock lock(mutex_);
-  if (listener_ != nullptr) End(why, FinishCause::kNone);
+  if (listener_ != nullptr) End(why, EndCause::kNone);
 }
 
 void Generation::OnDeadline() {
   MutexLock lock(mutex_);
-  if (listener_ != nullptr) End(DeadlineError(phase_), FinishCause::kNone);
+  if (listener_ != nullptr) End(DeadlineError(phase_), EndCause::kNone);
 }
 
-void Generation::End(const absl::Status& status, FinishCause cause) {
+void Generation::End(const absl::Status& status, EndCause cause) {
   ReleaseWorkers(status);
   const absl::Time now = clock_.Now();
   result_.status = status;

@@ -29,7 +29,7 @@ enum class GenerationPhase {
 // How a request ended, and what its end tells.
 struct GenerationResult {
   absl::Status status;  // always typed when not OK
-  FinishCause cause = FinishCause::kNone;
+  EndCause cause = EndCause::kNone;
   GenerationPhase phase = GenerationPhase::kQueue;  // in which it ended
   int output_tokens = 0;
   int replays = 0;                            // tries after the first
@@ -55,7 +55,7 @@ class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
   // `cause` is set with the last ones.
-  virtual TokenVerdict OnTokens(const AnswerTokens& tokens, FinishCause cause) = 0;
+  virtual TokenVerdict OnTokens(const AnswerTokens& tokens, EndCause cause) = 0;
   virtual void OnEnd(const GenerationResult& result) = 0;
 };
 
@@ -98,11 +98,11 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   bool ended() const;
 
   void OnTicket(uint32_t epoch, uint64_t ticket) override;
-  void OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens, FinishCause finish,
+  void OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens, EndCause finish,
                     const std::optional<DecodePhases>& phases) override;
   void OnDecodeEnded(uint32_t epoch, const absl::Status& status) override;
   void OnDecodeLost(uint32_t epoch) override;
-  void OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
+  void OnFirstToken(uint32_t epoch, AnswerTokens token, EndCause finish,
                     const PrefillPhases& phases) override;
   void OnPrefillEnded(uint32_t epoch, const absl::Status& status) override;
   void OnPrefillLost(uint32_t epoch) override;
@@ -119,10 +119,10 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   void OnMediaDone(uint32_t epoch, const absl::Status& status);
   void SendRun() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Keeps tokens until those before them are there, then hands over what is in order.
-  void AddTokens(int64_t first_index, AnswerTokens tokens, FinishCause finish)
+  void AddTokens(int64_t first_index, AnswerTokens tokens, EndCause finish)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Deliver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void End(const absl::Status& status, FinishCause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void End(const absl::Status& status, EndCause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseWorkers(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration TimeLeft() const;
   // Whether a message of this epoch still matters.
@@ -152,7 +152,7 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   // Tokens that came before those in front of them, by index.
   std::map<int64_t, AnswerTokens> early_ ABSL_GUARDED_BY(mutex_);
   std::optional<int64_t> tokens_total_ ABSL_GUARDED_BY(mutex_);  // once the last one is known
-  FinishCause finish_ ABSL_GUARDED_BY(mutex_) = FinishCause::kNone;
+  EndCause finish_ ABSL_GUARDED_BY(mutex_) = EndCause::kNone;
   GenerationResult result_ ABSL_GUARDED_BY(mutex_);
   // Of this try: tokens that the client had before, and whether its first has come.
   int64_t tokens_before_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -65,7 +65,7 @@ struct SequenceOrder {
   std::string request_id;  // for logs
 };
 
-enum class FinishCause {
+enum class EndCause {
   kNone,  // goes on
   kStopId,
   kMaxTokens,

@@ -82,16 +82,16 @@ LogProbabilitySet FromProto(const cluster::v1::TokenLogProbabilities& proto) {
   return set;
 }
 
-FinishCause FromProto(cluster::v1::FinishCause cause) {
+EndCause FromProto(cluster::v1::FinishCause cause) {
   switch (cause) {
     case cluster::v1::FINISH_CAUSE_STOP_ID:
-      return FinishCause::kStopId;
+      return EndCause::kStopId;
     case cluster::v1::FINISH_CAUSE_MAX_TOKENS:
-      return FinishCause::kMaxTokens;
+      return EndCause::kMaxTokens;
     case cluster::v1::FINISH_CAUSE_CONTEXT_FULL:
-      return FinishCause::kContextFull;
+      return EndCause::kContextFull;
     default:
-      return FinishCause::kNone;
+      return EndCause::kNone;
   }
 }
 

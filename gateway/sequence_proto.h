@@ -17,7 +17,7 @@ cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration tim
 
 // Unknown values count as kNone: the sequence then ends by its deadline, not with a wrong reason.
 LogProbabilitySet FromProto(const cluster::v1::TokenLogProbabilities& proto);
-FinishCause FromProto(cluster::v1::FinishCause cause);
+EndCause FromProto(cluster::v1::FinishCause cause);
 PrefillPhases FromProto(const cluster::v1::FirstToken& token);
 DecodePhases FromProto(const cluster::v1::DecodeTimings& timings);
 

@@ -32,13 +32,13 @@ class WorkerEvents {
   // `first_index`: of the first of them among the answer's tokens. `phases` come with the last
   // token.
   virtual void OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens,
-                            FinishCause finish, const std::optional<DecodePhases>& phases) = 0;
+                            EndCause finish, const std::optional<DecodePhases>& phases) = 0;
   virtual void OnDecodeEnded(uint32_t epoch, const absl::Status& status) = 0;
   // The connection is gone, and with it what the worker held. Nothing comes from it any more.
   virtual void OnDecodeLost(uint32_t epoch) = 0;
 
   // From the prefill worker: the first token of this try.
-  virtual void OnFirstToken(uint32_t epoch, AnswerTokens token, FinishCause finish,
+  virtual void OnFirstToken(uint32_t epoch, AnswerTokens token, EndCause finish,
                             const PrefillPhases& phases) = 0;
   virtual void OnPrefillEnded(uint32_t epoch, const absl::Status& status) = 0;
   virtual void OnPrefillLost(uint32_t epoch) = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/base/check.h"
+#include "runtime/base/planted_bug.h"
 
 namespace cleave {
 
@@ -12,7 +13,7 @@ int64_t ChunkEnd(absl::Span<const SoftSpan> media, int64_t num_positions, int64_
   const int64_t end = std::min(num_positions, begin + rows);
   for (const SoftSpan& span : media) {
     const bool cut = span.first_position < end && end < span.end();
-    if (!IsPicture(span.kind) || !cut) continue;
+    if (!IsPicture(span.kind) || !cut || Planted(Bug::kPictureCut)) continue;
     CHECK(begin <= span.first_position);  // no chunk has ended inside it
     return span.first_position == begin ? span.end() : span.first_position;
   }

@@ -124,6 +124,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
                    grpc::InsecureChannelCredentials(), clock, metrics.kvlink);
   PrefillEngine engine(*host, link, clock, metrics, options.engine);
   link.Attach(engine);
+  engine.Start();
   MediaStore store(options.media_store_mib << 20);
   MediaPreparer preparer(store, options.media, clock, options.engine.jobs_max,
                          [&](PrefillJob job, absl::Status status) {

@@ -8,6 +8,7 @@
 #include "prefill/frame_schedule.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
+#include "runtime/base/planted_bug.h"
 #include "runtime/base/status.h"
 #include "runtime/base/thread_name.h"
 #include "runtime/link/link_error.h"
@@ -37,12 +38,21 @@ PrefillEngine::PrefillEngine(ModelHost& host, KvOutlet& outlet, const Clock& clo
       shape_(host.layout().shape()),
       inbox_(kInboxReserve),
       batch_(host.config().tokens, host.limits()),
-      cache_(host.pools(), shape_, options.cache),
-      thread_([this] { Run(); }) {}
+      cache_(host.pools(), shape_, options.cache) {
+  PublishLoad();
+}
 
 PrefillEngine::~PrefillEngine() {
   Stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+void PrefillEngine::Start() {
+  thread_ = std::thread([this] {
+    NameThisThread("prefill");
+    while (Turn(absl::InfiniteDuration())) {
+    }
+  });
 }
 
 void PrefillEngine::Stop() {
@@ -73,25 +83,26 @@ void PrefillEngine::OnFinished(TransferId transfer, const absl::Status& status) 
   inbox_.PushAlways(Event(Finished{transfer, status}));
 }
 
-void PrefillEngine::Run() {
-  NameThisThread("prefill");
-  std::vector<Event> events;
-  PublishLoad();
-  while (true) {
-    inbox_.TakeAll(events, WaitTime());
-    for (Event& event : events) {
-      std::visit([this](auto& message) { Handle(message); }, event);
-    }
-    if (stop_ && !stopping_) {
-      stopping_ = true;
-      for (Work& work : works_) End(work, LinkError(Reason::kDraining, "the worker stops"));
-    }
-    ExpireDeadlines();
-    RemoveEnded();
-    if (stopping_ && works_.empty()) return;
-    Step();
-    PublishLoad();
+bool PrefillEngine::Turn(absl::Duration patience) {
+  inbox_.TakeAll(events_, std::min(patience, WaitTime()));
+  for (Event& event : events_) {
+    std::visit([this](auto& message) { Handle(message); }, event);
   }
+  if (stop_ && !stopping_) {
+    stopping_ = true;
+    for (Work& work : works_) End(work, LinkError(Reason::kDraining, "the worker stops"));
+  }
+  ExpireDeadlines();
+  RemoveEnded();
+  if (stopping_ && works_.empty()) return false;
+  Step();
+  PublishLoad();
+  return true;
+}
+
+absl::Time PrefillEngine::NextTurn() const {
+  const bool at_once = !inbox_.empty() || (stop_ && !stopping_);
+  return at_once ? clock_.Now() : clock_.Now() + WaitTime();
 }
 
 void PrefillEngine::Handle(PrefillJob& job) {
@@ -137,7 +148,9 @@ void PrefillEngine::Handle(const Finished& finished) {
 }
 
 void PrefillEngine::Handle(const FrameReleased& released) {
-  AllocatorOf(host_.pools(), released.pool).Unpin(released.pages);
+  if (!Planted(Bug::kPageReusedTooEarly)) {
+    AllocatorOf(host_.pools(), released.pool).Unpin(released.pages);
+  }
   Work* work = Find(released.transfer);
   --work->frames_out;
   GiveBack(*work);
@@ -355,7 +368,7 @@ void PrefillEngine::SendSlice(Work& work, int layer, const FrameSlice& slice) {
   for (const PageId page : pages) {
     bytes.push_back(host_.kv_memory().HostLayerBytes(kind, page, static_cast<int>(slice.layer)));
   }
-  AllocatorOf(host_.pools(), slice.pool).Pin(pages);
+  if (!Planted(Bug::kPageReusedTooEarly)) AllocatorOf(host_.pools(), slice.pool).Pin(pages);
   ++work.frames_out;
   outlet_.QueueFrame(
       work.job.transfer, slice, std::move(bytes),

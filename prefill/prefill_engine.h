@@ -31,6 +31,7 @@ struct PrefillEngineOptions {
 };
 
 // Owns one thread, "prefill", which owns everything below the mailbox. All other threads only post.
+// The thread takes turns; where time is simulated, somebody else takes them.
 class PrefillEngine {
  public:
   // Everything outlives the engine; `outlet` answers through the OnX calls below.
@@ -38,6 +39,14 @@ class PrefillEngine {
                 const PrefillEngineOptions& options);
   // Ends every job with DRAINING and waits until the link has given all memory back.
   ~PrefillEngine();
+
+  // Starts the thread. Once.
+  void Start();
+  // Waits up to `patience` for something to do, and does it: what messages ask, what is late, one
+  // step. False: it was stopped, and all memory is back.
+  bool Turn(absl::Duration patience);
+  // When it has something to do, unless a message comes before.
+  absl::Time NextTurn() const;
 
   // False: full. Then its replies hear nothing.
   bool Submit(PrefillJob job);
@@ -112,7 +121,6 @@ class PrefillEngine {
   using Event =
       std::variant<PrefillJob, CancelJob, CancelGateway, Granted, Finished, FrameReleased>;
 
-  void Run();
   void Handle(PrefillJob& job);
   void Handle(const CancelJob& cancel);
   void Handle(const CancelGateway& gateway);
@@ -148,6 +156,7 @@ class PrefillEngine {
   const PrefillEngineOptions options_;
   const KvShape shape_;
   Mailbox<Event> inbox_;
+  std::vector<Event> events_;  // of a turn
   EngineLoad load_;
   std::atomic<int> jobs_{0};  // submitted and not ended
 
@@ -159,7 +168,7 @@ class PrefillEngine {
   bool step_was_full_ = false;  // a prompt waits for nothing but the next step
   bool stopping_ = false;
   std::atomic<bool> stop_{false};
-  std::thread thread_;  // last: starts when everything else is there
+  std::thread thread_;
 };
 
 }  // namespace cleave

@@ -9,6 +9,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 # address: with undefined and leak; thread; empty: none. Set by the presets.
 set(CLEAVE_SANITIZER "" CACHE STRING "address, thread or empty")
+option(CLEAVE_PLANTED_BUGS "Make one mistake on demand (runtime/base/planted_bug.h)" OFF)
 option(CLEAVE_FUZZ "Build the fuzz targets for libFuzzer (clang)" OFF)
 
 find_program(CCACHE_PROGRAM ccache)
@@ -30,6 +31,9 @@ if(CLEAVE_FUZZ)
   list(APPEND sanitize -fsanitize=fuzzer-no-link -fno-sanitize=pointer-overflow)
 endif()
 target_compile_options(cleave_options INTERFACE ${sanitize})
+if(CLEAVE_PLANTED_BUGS)
+  target_compile_definitions(cleave_options INTERFACE CLEAVE_PLANTED_BUGS)
+endif()
 target_link_options(cleave_options INTERFACE ${sanitize})
 
 # What files for one instruction set are compiled with. GCC 12 takes the deliberately undefined

@@ -2,12 +2,16 @@
 
 #include <unistd.h>
 
+#include <atomic>
+
 #include "absl/strings/escaping.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 namespace cleave {
 namespace {
+
+std::atomic<Severity> severity_min{Severity::kInfo};
 
 absl::string_view SeverityName(Severity severity) {
   switch (severity) {
@@ -31,7 +35,10 @@ bool NeedsQuotes(absl::string_view value) {
 
 }  // namespace
 
+void SetLogSeverityMin(Severity severity) { severity_min = severity; }
+
 void Log(Severity severity, absl::string_view event, std::initializer_list<LogField> fields) {
+  if (severity < severity_min) return;
   std::string line =
       absl::StrCat(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()), " ",
                    SeverityName(severity), " ", event);

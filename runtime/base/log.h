@@ -27,4 +27,7 @@ struct LogField {
 // Thread-safe: a line is one write. Values with spaces, quotes or control characters are quoted.
 void Log(Severity severity, absl::string_view event, std::initializer_list<LogField> fields = {});
 
+// Leaves out what is less severe; at the start nothing is.
+void SetLogSeverityMin(Severity severity);
+
 }  // namespace cleave

@@ -52,6 +52,11 @@ class Mailbox {
     std::swap(out, items_);
   }
 
+  bool empty() const {
+    MutexLock lock(mutex_);
+    return items_.empty();
+  }
+
   // Ends a waiting TakeAll (or the next one) early.
   void Wake() {
     {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/check.h"
+#include "runtime/base/planted_bug.h"
 #include "runtime/link/link_error.h"
 
 namespace cleave {
@@ -178,7 +179,7 @@ void KvSender::Handle(const Grant& grant) {
   ++counters_.grants;
   if (observer_ != nullptr) observer_->OnGrantWaitSeconds(waited);
   listener_.OnGranted(grant.transfer);
-  Pump();
+  if (!Planted(Bug::kGrantWakesNobody)) Pump();
   SendCommitIfReady(*transfer);
 }
 
@@ -331,7 +332,8 @@ void KvSender::SendFrame(Transfer& transfer) {
 }
 
 void KvSender::SendCommitIfReady(Transfer& transfer) {
-  if (transfer.phase != Phase::kGranted || !transfer.commit || UnsentSlice(transfer)) return;
+  if (transfer.phase != Phase::kGranted || !transfer.commit) return;
+  if (UnsentSlice(transfer) && !Planted(Bug::kCommitBeforeData)) return;
   transfer.phase = Phase::kCommitted;
   transport_.Send(cleave::Commit{transfer.spec.id, transfer.frames, transfer.bytes,
                                  transfer.checksum.value(), *std::move(transfer.commit)});

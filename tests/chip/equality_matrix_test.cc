@@ -1,7 +1,8 @@
 // The same tokens however served: alone or with seven strangers, with drafts and without, on either
-// route, computed or from the prefix cache, with pages for everybody or for few; greedy and
-// sampled; for text, thoughts, tools, pictures and sounds. The small trained model answers, with
-// its drafter. Deaths of workers are tested in faults_test.cc, golden logits in tests/golden.
+// route, computed or from the prefix cache, with pages for everybody or for few, after the death of
+// a worker; greedy and sampled; for text, thoughts, tools, pictures and sounds. The small trained
+// model answers, with its drafter. Golden logits are tested in tests/golden, the engines beside the
+// model alone in tests/cluster/engine_pair_test.cc.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -78,18 +79,28 @@ std::vector<std::string> AskAlone(const ProcessCluster& cluster,
   return told;
 }
 
-std::vector<std::string> AskTogether(const ProcessCluster& cluster,
-                                     const std::vector<Question>& questions) {
-  std::vector<std::unique_ptr<AnswerStream>> streams;
+using Streams = std::vector<std::unique_ptr<AnswerStream>>;
+
+Streams Ask(const ProcessCluster& cluster, const std::vector<Question>& questions) {
+  Streams streams;
   streams.reserve(questions.size());
   for (const Question& question : questions) {
     streams.push_back(
         std::make_unique<AnswerStream>(cluster.gateway_address(), question.request, kTimeout));
   }
+  return streams;
+}
+
+std::vector<std::string> Finish(const Streams& streams) {
   std::vector<std::string> told;
-  told.reserve(questions.size());
+  told.reserve(streams.size());
   for (const auto& stream : streams) told.push_back(Told(stream->Finish()));
   return told;
+}
+
+std::vector<std::string> AskTogether(const ProcessCluster& cluster,
+                                     const std::vector<Question>& questions) {
+  return Finish(Ask(cluster, questions));
 }
 
 std::vector<Question> Local(std::vector<Question> questions) {
@@ -158,6 +169,27 @@ TEST_P(EqualityMatrixTest, AnswersAreTheSameWithPagesForFew) {
   EXPECT_GT(cluster.PrefillMetric(0, "cleave_prefix_cache_evictions_total"), 0);
   ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
   ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
+}
+
+// The reference kernels are slow enough to be interrupted.
+TEST_P(EqualityMatrixTest, AnswersAreTheSameAfterADeath) {
+  std::vector<Question> questions = Questions(GetParam());
+  for (Question& question : questions) {
+    question.request.set_ignore_stop_tokens(true);
+    question.request.set_max_output_tokens(200);
+  }
+  ProcessCluster cluster(
+      {.model = kChip, .decode_workers = 2, .worker_flags = Flags({"--kernels", "reference"})});
+  const std::vector<std::string> expected = AskAlone(cluster, questions);
+  const Streams streams = Ask(cluster, questions);
+  for (const auto& stream : streams) {
+    ASSERT_TRUE(stream->Next() && stream->Next());  // Started, and the first token
+  }
+  ProcessCluster::Kill(cluster.decode(0));
+  EXPECT_EQ(Finish(streams), expected);
+  uint32_t replays = 0;
+  for (const auto& stream : streams) replays += stream->answer().summary.replays();
+  EXPECT_GT(replays, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Sampled, EqualityMatrixTest, ::testing::Bool());

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cmath>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -21,13 +20,11 @@
 #include "prefill/prefill_engine.h"
 #include "prefill/prefill_link.h"
 #include "runtime/rpc/server.h"
-#include "tests/support/model_runner.h"
+#include "tests/cluster/prompts.h"
 #include "tests/support/status_matchers.h"
 
 namespace cleave::testing {
 
-inline constexpr char kModel[] = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny";
-inline constexpr int kPageTokens = 8;
 inline constexpr absl::Duration kPatience = absl::Seconds(60);
 
 // What the gateway would hear about one request.
@@ -165,6 +162,7 @@ class EnginePair {
         *decode_host_, *decode_step_, *decode_link_, clock_, decode_metrics_,
         DecodeEngineOptions{.sequences_max = kSequences, .prompt_rows_max = kPromptRows});
     decode_link_->Attach(*decode_);
+    decode_->Start();
     server_ = *RpcServer::Start(
         {.address = "127.0.0.1:0", .message_bytes_max = GrpcLinkServer::MessageBytesMax({})},
         {&decode_link_->server().service()});
@@ -177,6 +175,7 @@ class EnginePair {
         std::make_unique<PrefillEngine>(*prefill_host_, *prefill_link_, clock_, prefill_metrics_,
                                         PrefillEngineOptions{.chunk_tokens = chunk_tokens});
     prefill_link_->Attach(*prefill_);
+    prefill_->Start();
   }
 
   ~EnginePair() {
@@ -259,129 +258,6 @@ class EnginePair {
   std::unique_ptr<PrefillEngine> prefill_;
   std::unique_ptr<RpcServer> server_;
   uint64_t requests_ = 0;
-};
-
-// A prompt with its media, and what the model run alone, whole, answers.
-struct Prompt {
-  std::string name;
-  SequenceRequest request;
-  std::vector<PreparedMedia> media;
-  std::vector<int32_t> expected;
-};
-
-inline ImageTiles SomePicture(int rows, int columns) {
-  ImageTiles image{.rows = rows, .columns = columns};
-  image.tiles.resize(static_cast<size_t>(image.count()) * kTileBytes);
-  for (size_t i = 0; i < image.tiles.size(); ++i) {
-    image.tiles[i] = static_cast<uint8_t>(i * 2654435761u >> 24);
-  }
-  return image;
-}
-
-inline AudioFrames SomeSound(int frames) {
-  AudioFrames sound;
-  for (int i = 0; i < frames * kAudioFrameSamples; ++i) {
-    sound.frames.push_back(static_cast<float>(std::sin(i * 0.05) * 0.3));
-  }
-  return sound;
-}
-
-// Builds prompts from parts, and answers them with the model alone.
-class PromptMaker {
- public:
-  explicit PromptMaker(DType kv_dtype) {
-    runner_ = *ModelRunner::Load(
-        kModel, {.kv = {.page_tokens = kPageTokens, .dtype = kv_dtype}, .positions_max = 512});
-  }
-
-  // `output_tokens` above 0: so many, whatever would stop it.
-  Prompt Make(const std::string& name, const std::vector<int>& parts, int output_tokens = 0) {
-    Prompt prompt{.name = name};
-    const ModelConfig& config = runner_->config();
-    SequenceRequest& request = prompt.request;
-    request.request_id = name;
-    request.prompt_ids.push_back(config.tokens.bos);
-    for (const int part : parts) {
-      if (part > 0) AddText(part, request);
-      if (part == kPicture) AddPicture(prompt);
-      if (part == kSound) AddSound(prompt);
-    }
-    request.stop_ids = config.generation.stop_ids;
-    request.output_tokens_max = 24;
-    if (output_tokens > 0) {
-      request.stop_ids.clear();
-      request.output_tokens_max = output_tokens;
-    }
-    request.cache_boundaries = {request.num_positions()};
-    prompt.expected = RunAlone(prompt);
-    return prompt;
-  }
-
-  // The next turn of a conversation: the prompt, its answer, more text. Each turn's prompt is kept.
-  Prompt Continue(const Prompt& before, const std::string& name, const std::vector<int>& parts) {
-    Prompt prompt{.name = name, .request = before.request, .media = before.media};
-    SequenceRequest& request = prompt.request;
-    request.prompt_ids.insert(request.prompt_ids.end(), before.expected.begin(),
-                              before.expected.end());
-    for (const int part : parts) AddText(part, request);
-    request.cache_boundaries = {before.request.num_positions(), request.num_positions()};
-    prompt.expected = RunAlone(prompt);
-    return prompt;
-  }
-
-  static constexpr int kPicture = -1;
-  static constexpr int kSound = -2;
-
- private:
-  void AddText(int tokens, SequenceRequest& request) {
-    for (int i = 0; i < tokens; ++i) request.prompt_ids.push_back(300 + (next_ = next_ * 37 % 401));
-  }
-  void AddSoft(SoftKind kind, int32_t begin, int32_t soft, int32_t end, int64_t tokens,
-               SequenceRequest& request) {
-    request.prompt_ids.push_back(begin);
-    request.media.push_back(
-        {.kind = kind, .first_position = request.num_positions(), .tokens = tokens});
-    request.prompt_ids.insert(request.prompt_ids.end(), static_cast<size_t>(tokens), soft);
-    request.prompt_ids.push_back(end);
-  }
-  void AddPicture(Prompt& prompt) {
-    const ModelTokens& ids = runner_->config().tokens;
-    prompt.media.push_back({.image = SomePicture(4, 5)});
-    AddSoft(SoftKind::kImage, ids.image_begin, ids.image_soft, ids.image_end, 20, prompt.request);
-  }
-  void AddSound(Prompt& prompt) {
-    const ModelTokens& ids = runner_->config().tokens;
-    prompt.media.push_back({.audio = SomeSound(11)});
-    AddSoft(SoftKind::kAudio, ids.audio_begin, ids.audio_soft, ids.audio_end, 11, prompt.request);
-  }
-
-  std::vector<int32_t> RunAlone(const Prompt& prompt) {
-    std::vector<RunnerMedia> media;
-    for (size_t i = 0; i < prompt.media.size(); ++i) {
-      const SoftSpan& span = prompt.request.media[i];
-      const bool picture = span.kind == SoftKind::kImage;
-      const ImageTiles& image = prompt.media[i].image;
-      media.push_back({span.first_position, picture,
-                       picture
-                           ? *runner_->embedder().EmbedImage(image.tiles, image.rows, image.columns)
-                           : *runner_->embedder().EmbedAudio(prompt.media[i].audio.frames)});
-    }
-    runner_->Reset();
-    runner_->Forward(prompt.request.prompt_ids, media, false);
-    std::vector<int32_t> tokens;
-    while (true) {
-      const HostRows logits = runner_->Fetch(runner_->transformer().logits());
-      tokens.push_back(runner_->ArgMax(logits.values));
-      const int64_t count = static_cast<int64_t>(tokens.size());
-      if (CheckFinish(prompt.request, tokens.back(), count, 512) != FinishCause::kNone) {
-        return tokens;
-      }
-      runner_->Forward(absl::MakeConstSpan(tokens).last(1), {}, false);
-    }
-  }
-
-  std::unique_ptr<ModelRunner> runner_;
-  int next_ = 1;
 };
 
 }  // namespace cleave::testing

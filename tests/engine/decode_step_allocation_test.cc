@@ -39,8 +39,8 @@ TEST(DecodeStepAllocationTest, AStepTakesNoMemory) {
   const RealClock clock;
   const auto step = *DecodeStep::Create(*host, clock, {.drafts_max = 4, .adaptive = false});
   std::vector<SequenceRequest> requests(kSequences);
-  std::vector<std::unique_ptr<Generation>> sequences;
-  std::vector<Generation*> running;
+  std::vector<std::unique_ptr<DecodeSequence>> sequences;
+  std::vector<DecodeSequence*> running;
   const std::string hidden(static_cast<size_t>(host->final_hidden_bytes()), '\0');
   for (size_t i = 0; i < requests.size(); ++i) {
     SequenceRequest& request = requests[i];
@@ -48,15 +48,15 @@ TEST(DecodeStepAllocationTest, AStepTakesNoMemory) {
     request.sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95f, .seed = i};
     request.rules.frequency_penalty = 0.5f;
     request.output_tokens_max = 300;
-    sequences.push_back(std::make_unique<Generation>(host->pools()));
-    Generation& generation = *sequences.back();
+    sequences.push_back(std::make_unique<DecodeSequence>(host->pools()));
+    DecodeSequence& generation = *sequences.back();
     ASSERT_TRUE(generation.table.Extend(3).ok());
     generation.output = {305};
     step->Join(generation, request, hidden);
     running.push_back(&generation);
   }
   const auto run = [&] {
-    for (Generation* generation : running) ASSERT_TRUE(generation->table.Extend(1).ok());
+    for (DecodeSequence* generation : running) ASSERT_TRUE(generation->table.Extend(1).ok());
     step->Run(running);
   };
   for (int i = 0; i < 3; ++i) run();
@@ -64,7 +64,7 @@ TEST(DecodeStepAllocationTest, AStepTakesNoMemory) {
   EXPECT_GT(before, 0);
   for (int i = 0; i < 40; ++i) run();  // over many page boundaries
   EXPECT_EQ(allocations - before, 0);
-  for (Generation* generation : running) {
+  for (DecodeSequence* generation : running) {
     EXPECT_EQ(generation->finish, FinishCause::kNone);
     step->Leave(*generation);
   }

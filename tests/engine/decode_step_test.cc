@@ -101,19 +101,19 @@ class Worker {
   // by the steps themselves, in chunks of at most so many rows.
   std::vector<Answer> Decode(const std::vector<SequenceRequest>& requests,
                              const DraftOptions& options,
-                             const std::function<void(const Generation&)>& after_step = nullptr,
+                             const std::function<void(const DecodeSequence&)>& after_step = nullptr,
                              int64_t prompt_rows = 0) {
     const auto step = *DecodeStep::Create(*host_, clock_, options, prompt_rows);
-    std::vector<std::unique_ptr<Generation>> all;
+    std::vector<std::unique_ptr<DecodeSequence>> all;
     std::vector<Answer> answers(requests.size());
     for (int64_t number = 0;; ++number) {
       if (all.size() < requests.size() && number % 2 == 0) {
-        all.push_back(std::make_unique<Generation>(host_->pools()));
+        all.push_back(std::make_unique<DecodeSequence>(host_->pools()));
         const SequenceRequest& request = requests[all.size() - 1];
         if (prompt_rows > 0) step->JoinPrompt(*all.back(), request);
         if (prompt_rows == 0) Start(request, *step, *all.back());
       }
-      std::vector<Generation*> running;
+      std::vector<DecodeSequence*> running;
       PromptChunk chunk;
       for (size_t i = 0; i < all.size(); ++i) {
         if (all[i]->finish != FinishCause::kNone) continue;
@@ -141,7 +141,7 @@ class Worker {
         running.push_back(chunk.generation);
         chunk.generation->log_probabilities.clear();  // of the first token: not compared
       }
-      for (Generation* generation : running) {
+      for (DecodeSequence* generation : running) {
         new_tokens += generation->new_tokens;
         if (after_step) after_step(*generation);
         if (generation->finish == FinishCause::kNone) continue;
@@ -170,14 +170,14 @@ class Worker {
   const DecodeStepSummary& total() const { return total_; }
 
  private:
-  void Start(const SequenceRequest& request, DecodeStep& step, Generation& generation) {
+  void Start(const SequenceRequest& request, DecodeStep& step, DecodeSequence& generation) {
     generation.output = {Prefill(request, generation.table)};
     step.Join(generation, request, host_->FetchFinalHidden(0));
     generation.finish =
         CheckFinish(request, generation.output.back(), 1, host_->context_tokens_max());
   }
 
-  static PromptChunk NextChunk(const SequenceRequest& request, Generation& generation,
+  static PromptChunk NextChunk(const SequenceRequest& request, DecodeSequence& generation,
                                int64_t rows_max) {
     const int64_t left = request.num_positions() - generation.table.num_tokens();
     const int64_t rows = std::min(left, rows_max);
@@ -293,7 +293,7 @@ TEST(PromptRowsTest, FitTheTimeThatAStepMayTake) {
   TickingClock clock;
   const auto step = *DecodeStep::Create(*host, clock, {}, 100);
   EXPECT_EQ(step->PromptRows(1, 0.005), 16) << "nothing is known yet";
-  Generation generation(host->pools());
+  DecodeSequence generation(host->pools());
   const SequenceRequest request = Request(3, {}, host->config());
   step->JoinPrompt(generation, request);
   ASSERT_OK(generation.table.Extend(10));
@@ -355,7 +355,7 @@ TEST(DecodeStepGoldenTest, DraftsAndAcceptanceAreTheReferences) {
   request.output_tokens_max = 32;
   std::vector<std::vector<int32_t>> drafted;
   std::vector<int64_t> accepted;
-  worker.Decode({request}, {4, false}, [&](const Generation& generation) {
+  worker.Decode({request}, {4, false}, [&](const DecodeSequence& generation) {
     drafted.push_back(generation.drafts);
     accepted.push_back(generation.new_tokens - 1);
   });
@@ -384,7 +384,7 @@ TEST(DecodeStepFinishTest, NoPagesForDraftsIsNoFailure) {
   worker.set_hoards_pages();
   int64_t rounds = 0, rounds_without = 0;
   EXPECT_EQ(worker.Decode({request}, {8, false},
-                          [&](const Generation& generation) {
+                          [&](const DecodeSequence& generation) {
                             ++rounds;
                             if (generation.drafts.empty()) ++rounds_without;
                           })[0],

@@ -120,7 +120,7 @@ struct FakeRerouter final : Rerouter {
 };
 
 struct Recorder final : GenerationListener {
-  TokenVerdict OnTokens(const AnswerTokens& tokens, FinishCause new_cause) override {
+  TokenVerdict OnTokens(const AnswerTokens& tokens, EndCause new_cause) override {
     const std::vector<TokenId>& new_ids = tokens.ids;
     EXPECT_TRUE(results.empty()) << "tokens after the end";
     EXPECT_FALSE(new_ids.empty());
@@ -135,7 +135,7 @@ struct Recorder final : GenerationListener {
 
   std::vector<TokenId> ids;
   std::vector<float> log_probabilities;
-  FinishCause cause = FinishCause::kNone;
+  EndCause cause = EndCause::kNone;
   std::vector<GenerationResult> results;
   int enough_at = 0;
   absl::Status error;

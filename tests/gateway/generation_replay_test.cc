@@ -38,10 +38,10 @@ class GenerationReplayTest : public testing::Test {
     generation_->OnTicket(1, 99);
   }
   void First(uint32_t epoch, TokenId id) {
-    generation_->OnFirstToken(epoch, {{id}, {}}, FinishCause::kNone, {});
+    generation_->OnFirstToken(epoch, {{id}, {}}, EndCause::kNone, {});
   }
   void Step(uint32_t epoch, int64_t first, std::vector<TokenId> ids,
-            FinishCause finish = FinishCause::kNone) {
+            EndCause finish = EndCause::kNone) {
     generation_->OnStepTokens(epoch, first, {std::move(ids), {}}, finish, std::nullopt);
   }
   // The decode worker of this try dies; it is not there for a Cancel.
@@ -78,7 +78,7 @@ TEST_F(GenerationReplayTest, AnotherPairGoesOnWhereADeadWorkerStopped) {
   Step(1, 3, {99});  // still on its way from the first try
   Step(2, 4, {14});
   First(2, 13);
-  Step(2, 5, {15}, FinishCause::kStopId);
+  Step(2, 5, {15}, EndCause::kStopId);
   EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13, 14, 15));
   EXPECT_TRUE(End().status.ok());
   EXPECT_EQ(End().replays, 1);
@@ -234,7 +234,7 @@ TEST_F(GenerationReplayTest, ALocalRouteIsTheDecodeWorkersAlone) {
   LoseDecode(*decode_);
   rerouter_.MakeCall();
   EXPECT_TRUE(other_decode_->local);
-  Step(2, 3, {13}, FinishCause::kStopId);
+  Step(2, 3, {13}, EndCause::kStopId);
   EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13));
   EXPECT_EQ(End().time_to_first_token, absl::Seconds(2));
   EXPECT_EQ(End().prefill_worker, "");
@@ -345,8 +345,8 @@ class ReplayWalk {
       if (last) prefill_[pair_]->holds = false;
       const TokenId id = answer_[static_cast<size_t>(first_)];
       return Send([this, epoch, id, last] {
-        generation_->OnFirstToken(epoch, {{id}, {}},
-                                  last ? FinishCause::kMaxTokens : FinishCause::kNone, {});
+        generation_->OnFirstToken(epoch, {{id}, {}}, last ? EndCause::kMaxTokens : EndCause::kNone,
+                                  {});
       });
     }
     if (next_ >= size || !decode_[pair_]->holds) return;
@@ -358,7 +358,7 @@ class ReplayWalk {
     if (last) decode_[pair_]->holds = false;
     Send([this, epoch, begin, ids, last] {
       generation_->OnStepTokens(epoch, begin, {ids, {}},
-                                last ? FinishCause::kMaxTokens : FinishCause::kNone, std::nullopt);
+                                last ? EndCause::kMaxTokens : EndCause::kNone, std::nullopt);
     });
   }
 

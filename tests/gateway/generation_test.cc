@@ -42,7 +42,7 @@ class GenerationTest : public testing::Test {
     generation_->Start();
     generation_->OnTicket(1, 99);
   }
-  void First(TokenId id, FinishCause finish = FinishCause::kNone) {
+  void First(TokenId id, EndCause finish = EndCause::kNone) {
     generation_->OnFirstToken(
         1, {{id}, {}}, finish,
         {.queue = absl::Seconds(1), .media = {}, .prefill = {}, .grant_wait = {}});
@@ -53,7 +53,7 @@ class GenerationTest : public testing::Test {
     for (const TokenId id : ids) tokens.log_probabilities.push_back({-static_cast<float>(id), {}});
     return tokens;
   }
-  void Step(int64_t first, std::vector<TokenId> ids, FinishCause finish = FinishCause::kNone) {
+  void Step(int64_t first, std::vector<TokenId> ids, EndCause finish = EndCause::kNone) {
     generation_->OnStepTokens(1, first, {std::move(ids), {}}, finish, std::nullopt);
   }
   const GenerationResult& End() {
@@ -83,11 +83,11 @@ TEST_F(GenerationTest, GoesItsWay) {
   clock_.Advance(absl::Seconds(3));
   generation_->OnPrefillEnded(1, absl::OkStatus());
   Step(1, {11, 12});
-  Step(3, {13}, FinishCause::kStopId);
+  Step(3, {13}, EndCause::kStopId);
   EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13));
-  EXPECT_EQ(recorder_->cause, FinishCause::kStopId);
+  EXPECT_EQ(recorder_->cause, EndCause::kStopId);
   EXPECT_TRUE(End().status.ok());
-  EXPECT_EQ(End().cause, FinishCause::kStopId);
+  EXPECT_EQ(End().cause, EndCause::kStopId);
   EXPECT_EQ(End().output_tokens, 4);
   EXPECT_EQ(End().time_to_first_token, absl::Seconds(2));
   EXPECT_EQ(End().transfer_exposed, absl::Seconds(3));
@@ -99,11 +99,11 @@ TEST_F(GenerationTest, GoesItsWay) {
 TEST_F(GenerationTest, StepsWaitForTheFirstToken) {
   StartAndRun();
   Step(1, {11, 12});
-  Step(3, {13}, FinishCause::kMaxTokens);
+  Step(3, {13}, EndCause::kMaxTokens);
   EXPECT_THAT(recorder_->ids, IsEmpty());
   First(10);
   EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13));
-  EXPECT_EQ(End().cause, FinishCause::kMaxTokens);
+  EXPECT_EQ(End().cause, EndCause::kMaxTokens);
 }
 
 TEST_F(GenerationTest, RepeatedTokensAreToldOnce) {
@@ -121,11 +121,10 @@ TEST_F(GenerationTest, LogProbabilitiesStayWithTheirTokens) {
   generation_->Start();
   generation_->OnTicket(1, 99);
   const auto step = [this](int64_t first, const std::vector<TokenId>& ids) {
-    generation_->OnStepTokens(1, first, WithLogProbabilities(ids), FinishCause::kNone,
-                              std::nullopt);
+    generation_->OnStepTokens(1, first, WithLogProbabilities(ids), EndCause::kNone, std::nullopt);
   };
   step(1, {11, 12});
-  generation_->OnFirstToken(1, WithLogProbabilities({10}), FinishCause::kNone, {});
+  generation_->OnFirstToken(1, WithLogProbabilities({10}), EndCause::kNone, {});
   step(2, {12, 13, 14});  // one of them again
   EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13, 14));
   EXPECT_THAT(recorder_->log_probabilities, ElementsAre(-10, -11, -12, -13, -14));
@@ -135,8 +134,8 @@ TEST_F(GenerationTest, LogProbabilitiesStayWithTheirTokens) {
 
 TEST_F(GenerationTest, AFirstTokenThatFinishesFreesTheTicket) {
   StartAndRun();
-  First(10, FinishCause::kStopId);
-  EXPECT_EQ(End().cause, FinishCause::kStopId);
+  First(10, EndCause::kStopId);
+  EXPECT_EQ(End().cause, EndCause::kStopId);
   EXPECT_EQ(decode_->cancels, 1);
   EXPECT_EQ(prefill_->cancels, 0);
 }
@@ -243,7 +242,7 @@ TEST_F(GenerationTest, LosingThePrefillWorkerMattersUntilTheKvIsThere) {
   Step(1, {11});
   generation_->OnPrefillLost(1);
   generation_->OnPrefillEnded(1, absl::UnavailableError("its last words"));
-  Step(2, {12}, FinishCause::kMaxTokens);
+  Step(2, {12}, EndCause::kMaxTokens);
   EXPECT_TRUE(End().status.ok());
 }
 
@@ -251,11 +250,11 @@ TEST_F(GenerationTest, MessagesOfAnotherEpochAreIgnored) {
   StartAndRun();
   generation_->OnPrefillEnded(2, absl::InternalError("x"));
   generation_->OnDecodeEnded(0, absl::InternalError("x"));
-  generation_->OnFirstToken(2, {{5}, {}}, FinishCause::kNone, {});
-  generation_->OnStepTokens(2, 0, {{6, 7}, {}}, FinishCause::kMaxTokens, std::nullopt);
+  generation_->OnFirstToken(2, {{5}, {}}, EndCause::kNone, {});
+  generation_->OnStepTokens(2, 0, {{6, 7}, {}}, EndCause::kMaxTokens, std::nullopt);
   EXPECT_FALSE(generation_->ended());
   EXPECT_TRUE(recorder_->ids.empty());
-  First(10, FinishCause::kMaxTokens);
+  First(10, EndCause::kMaxTokens);
   EXPECT_THAT(recorder_->ids, ElementsAre(10));
 }
 
@@ -317,7 +316,7 @@ TEST_F(GenerationTest, AStopStringEndsItAndFreesTheDecodeWorker) {
   First(10);
   Step(1, {11, 12});
   EXPECT_TRUE(End().status.ok());
-  EXPECT_EQ(End().cause, FinishCause::kStopString);
+  EXPECT_EQ(End().cause, EndCause::kStopString);
   EXPECT_EQ(decode_->cancels, 1);
   EXPECT_EQ(decode_->reason, "finished");
 }

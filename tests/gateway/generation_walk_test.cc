@@ -100,10 +100,10 @@ class GenerationWalk {
     const int count = walk_.Between(1, std::min(left, 3));
     const std::vector<TokenId> ids(answer_.begin() + next_step_,
                                    answer_.begin() + next_step_ + count);
-    const FinishCause finish = count == left ? FinishCause::kMaxTokens : FinishCause::kNone;
+    const EndCause finish = count == left ? EndCause::kMaxTokens : EndCause::kNone;
     last_step_ = {next_step_, ids, finish};
     next_step_ += count;
-    if (finish != FinishCause::kNone) decode_->holds = false;
+    if (finish != EndCause::kNone) decode_->holds = false;
     generation_->OnStepTokens(1, last_step_.first, {ids, {}}, finish, std::nullopt);
   }
 
@@ -132,11 +132,11 @@ class GenerationWalk {
       first_sent_ = true;
       if (is_whole) prefill_->holds = false;
       return generation_->OnFirstToken(1, {{answer_[0]}, {}},
-                                       is_whole ? FinishCause::kMaxTokens : FinishCause::kNone,
+                                       is_whole ? EndCause::kMaxTokens : EndCause::kNone,
                                        PrefillPhases{});
     }
     if (walk_.OneIn(4))
-      return generation_->OnFirstToken(1, {{answer_[0]}, {}}, FinishCause::kNone, {});
+      return generation_->OnFirstToken(1, {{answer_[0]}, {}}, EndCause::kNone, {});
     if (!committed_ && !is_whole) return;
     prefill_ended_ = true;
     prefill_->holds = false;
@@ -149,7 +149,7 @@ class GenerationWalk {
     ASSERT_LE(recorder_->ids.size(), answer_.size());
     EXPECT_TRUE(std::equal(recorder_->ids.begin(), recorder_->ids.end(), answer_.begin()))
         << "tokens come in order, none twice, none lost";
-    if (end.status.ok() && end.cause != FinishCause::kStopString) {
+    if (end.status.ok() && end.cause != EndCause::kStopString) {
       EXPECT_EQ(recorder_->ids, answer_);
     }
     if (!disturbed_ && decode_->connected && prefill_->connected) {
@@ -173,7 +173,7 @@ class GenerationWalk {
   struct Sent {
     int64_t first = 0;
     std::vector<TokenId> ids;
-    FinishCause finish = FinishCause::kNone;
+    EndCause finish = EndCause::kNone;
   };
 
   RandomWalk walk_;

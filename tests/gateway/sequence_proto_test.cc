@@ -17,8 +17,8 @@ TEST(SequenceProtoTest, AWorkersDeadlineIsNotBeforeTheGateways) {
 }
 
 TEST(SequenceProtoTest, UnknownCausesEndNothing) {
-  EXPECT_EQ(FromProto(cluster::v1::FINISH_CAUSE_MAX_TOKENS), FinishCause::kMaxTokens);
-  EXPECT_EQ(FromProto(static_cast<cluster::v1::FinishCause>(99)), FinishCause::kNone);
+  EXPECT_EQ(FromProto(cluster::v1::FINISH_CAUSE_MAX_TOKENS), EndCause::kMaxTokens);
+  EXPECT_EQ(FromProto(static_cast<cluster::v1::FinishCause>(99)), EndCause::kNone);
 }
 
 }  // namespace

@@ -14,6 +14,12 @@ from skills.case import system
 
 # Shares of the conversations. Soft tokens make pictures and sounds long, so by tokens they weigh more.
 MIX = {pictures: 22, sounds: 13, mixed: 10, arithmetic: 22, words: 34, knowledge: 30, memory: 10, lists: 13, tools: 12}
+# What the first course leaves weak. In the second, each of these gets such a share, and all others together REST.
+WEAK = {"digits in a picture": 4, "word in a picture": 10, "colour and shape": 5, "counting shapes": 13,
+        "spoken digit": 3, "spoken digits in a row": 9, "spoken word": 9, "two pictures": 14, "picture and sound": 14,
+        "sorting": 9, "largest number": 8, "long lists": 6, "JSON": 11,
+        "tool call": 3, "tool result": 3, "no tool needed": 4, "tool with thinking": 2, "two calls": 2}
+REST = 38
 TOKENS = 3072  # of a batch
 LENGTHS = {256: 0.45, 512: 0.5, 1024: 0.05}  # of its rows, and how often; a conversation that is longer is dropped
 PLEASANTRIES = ["You are a helpful assistant.", "You are Chip.", "Be brief.", "You are a helpful assistant. Be brief."]
@@ -22,37 +28,45 @@ BRANCHES = 5  # requests at most that share one declaration of tools, which is f
 
 
 @functools.cache
-def makers():
-    """(maker, weight) of every skill, over all kinds."""
-    pairs = []
+def makers(course):
+    """The makers of all skills, and their weights in a course of training (1 or 2)."""
+    weights = {}
     for kind, share in MIX.items():
         total = sum(weight for _, weight in kind.SKILLS.values())
-        pairs += [(maker, share * weight / total) for maker, weight in kind.SKILLS.values()]
-    return pairs
+        weights |= {name: share * weight / total for name, (_, weight) in kind.SKILLS.items()}
+    if course == 2:
+        others = sum(weight for name, weight in weights.items() if name not in WEAK)
+        weights = {name: WEAK.get(name, REST * weight / others) for name, weight in weights.items()}
+    return list(skills().values()), list(weights.values())
 
 
 def skills():
     return {name: maker for kind in MIX for name, (maker, _) in kind.SKILLS.items()}
 
 
-def draw_case(rng, split):
+def draw_case(rng, split, course=1):
     """A case in the mix of training. One in twelve has a system message of those that say nothing."""
-    pairs = makers()
-    case = rng.choices([maker for maker, _ in pairs], [weight for _, weight in pairs])[0](rng, split)
+    case = rng.choices(*makers(course))[0](rng, split)
     if case.messages[0]["role"] != "system" and rng.random() < 1 / 12:
         case.messages.insert(0, system(rng.choice(PLEASANTRIES)))
     return case
 
 
-def draw(rng, length):
-    """A sample for training of at most `length` tokens, or None. Where tools are offered, several with the same offer."""
-    case = draw_case(rng, "train")
+def siblings(rng, case):
+    """Cases that begin as this one does: with the same offer of tools, or with the same picture."""
+    if case.tools:
+        return tools.siblings(rng, case, BRANCHES - 1)
+    head = [message for message in case.messages[:1] if message["role"] == "system"]
+    return [dataclasses.replace(case, messages=head + messages, text=text) for messages, text in case.siblings]
+
+
+def draw(rng, length, course):
+    """A sample for training of at most `length` tokens, or None; with the case's siblings, where it has any."""
+    case = draw_case(rng, "train", course)
     first = prompt.sample(case)
     if len(first.ids) > length:
         return None
-    if not case.tools:
-        return first
-    return prompt.join([first] + [prompt.sample(c) for c in tools.siblings(rng, case, BRANCHES - 1)], length)
+    return prompt.join([first] + [prompt.sample(c) for c in siblings(rng, case)], length)
 
 
 def pack(samples, rows, length):
@@ -111,13 +125,13 @@ def collate(packed, length):
                  all_of("frames"), torch.from_numpy(wanted), torch.from_numpy(weight), torch.from_numpy(heard))
 
 
-def make(seed, step):
+def make(seed, step, course=1):
     """The batch of a step. Its tiles are still bytes; `ready` makes them numbers."""
     rng = random.Random(f"{seed}/{step}")
     length = rng.choices(list(LENGTHS), list(LENGTHS.values()))[0]
     drawn, tokens = [], 0
     while tokens < TOKENS * POOL:
-        sample = draw(rng, length)
+        sample = draw(rng, length, course)
         if sample is not None:
             drawn.append(sample)
             tokens += len(sample.ids)

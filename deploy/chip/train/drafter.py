@@ -21,8 +21,7 @@ SEED = 9
 DRAFTER_SHAPE = dict(SHAPE, hidden_size=64, intermediate_size=128)
 DRAFTER_KINDS = [SLIDING, SLIDING, SLIDING, FULL]
 DRAFTS = 5
-STEPS = 350
-WARM_UP, FALL = 50, 0.7
+COURSES = [loop.Course(steps=700, height=1, warm_up=50, fall=0.7)]
 RATES = {"matrices": 0.02, "rest": 3e-3}
 
 
@@ -129,7 +128,7 @@ def train():
     torch.manual_seed(SEED)
     chip, drafter = evaluate.load(), Drafter()
     loop.run(drafter, loop.optimizers(drafter, group_of, RATES),
-             lambda batch: loss_of(drafter, rounds_of(chip, batch)[1]), WORK / "drafter.pt", SEED, STEPS, WARM_UP, FALL)
+             lambda batch: loss_of(drafter, rounds_of(chip, batch)[1]), WORK / "drafter.pt", SEED, COURSES)
 
 
 if __name__ == "__main__":

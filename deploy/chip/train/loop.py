@@ -1,5 +1,6 @@
 """The loop of both trainings: batches made ahead, rates that rise and fall, a state that is saved and found again."""
 import concurrent.futures
+import dataclasses
 import multiprocessing
 import time
 
@@ -11,14 +12,17 @@ PREPARED = 6  # batches ahead
 SAVE_EVERY, SHOW_EVERY = 100, 20  # steps
 
 
-def prepared(seed, first, last):
-    """Batches, made ahead by another process."""
+def prepared(seed, first, courses):
+    """Batches from step `first` to the end of the last course, made ahead by another process."""
+    course_of = [number for number, course in enumerate(courses, 1) for _ in range(course.steps)]
+    last = len(course_of)
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"),
                                                 initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(batches.make, seed, step) for step in range(first, min(first + PREPARED, last))]
+        waiting = [pool.submit(batches.make, seed, step, course_of[step])
+                   for step in range(first, min(first + PREPARED, last))]
         for step in range(first, last):
             if step + PREPARED < last:
-                waiting.append(pool.submit(batches.make, seed, step + PREPARED))
+                waiting.append(pool.submit(batches.make, seed, step + PREPARED, course_of[step + PREPARED]))
             yield step, batches.ready(waiting.pop(0).result())
 
 
@@ -46,10 +50,25 @@ def released(path):
             for name, weight in torch.load(path)["model"].items()}
 
 
-def run(model, both, loss_of, path, seed, steps, warm_up, fall):
-    """Trains from the state in `path`, or from the start, to `steps`. `loss_of(batch)` gives a loss and figures by name
-    to show. The rates rise for `warm_up` steps, hold, and fall in a straight line to zero over the share `fall`."""
+@dataclasses.dataclass
+class Course:
+    """Steps in which the rates rise to `height` of what they are called for `warm_up` steps, hold, and fall in a straight
+    line to zero over the share `fall`."""
+    steps: int
+    height: float
+    warm_up: int
+    fall: float
+
+    def rate(self, step):
+        return self.height * min(1, (step + 1) / self.warm_up, (self.steps - step) / (self.steps * self.fall))
+
+
+def run(model, both, loss_of, path, seed, courses):
+    """Trains from the state in `path`, or from the start, through all courses. `loss_of(batch)` gives a loss and figures by
+    name to show."""
     first, seconds = 0, 0.0
+    rates_of_steps = [course.rate(step) for course in courses for step in range(course.steps)]
+    steps = len(rates_of_steps)
     full = [[group["lr"] for group in optimizer.param_groups] for optimizer in both]
     if path.exists():
         saved = torch.load(path)
@@ -59,8 +78,8 @@ def run(model, both, loss_of, path, seed, steps, warm_up, fall):
             optimizer.load_state_dict(state)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, steps {first} to {steps}", flush=True)
     begun, shown = time.monotonic(), []
-    for step, batch in prepared(seed, first, steps):
-        rate = min(1, (step + 1) / warm_up, (steps - step) / (steps * fall))
+    for step, batch in prepared(seed, first, courses):
+        rate = rates_of_steps[step]
         for optimizer, rates in zip(both, full):
             for group, highest in zip(optimizer.param_groups, rates):
                 group["lr"] = highest * rate

@@ -177,13 +177,15 @@ def sample(case):
 
 
 def join(samples, length):
-    """As many of the samples as fit into `length` tokens, as one: their system message, which must be the same, stands
-    once, and each goes on from it unseen by the others. Every token's inputs are as they were, at less cost."""
+    """As many of the samples as fit into `length` tokens, as one: what they begin with stands once, tools and media too,
+    and each goes on from it unseen by the others. Every token's inputs are as they were, at less cost."""
     first = samples[0]
-    shared = first.ids.tolist().index(token("<turn|>")) + 1
+    shared = min(s.answer for s in samples)
+    for s in samples:
+        shared = min([shared, *np.flatnonzero(s.ids[:shared] != first.ids[:shared])])
     joined, branch, answers, at = [], [np.zeros(shared, np.int64)], [], shared
     for number, s in enumerate(samples, 1):
-        assert (s.ids[:shared] == first.ids[:shared]).all() and not len(s.tiles) and not len(s.frames)
+        assert (s.kinds[shared:] == TEXT).all()
         size = len(s.ids) - shared
         if at + size > length:
             break

@@ -1,7 +1,7 @@
 """Trains Chip. Resumable: run it again and it goes on from the last saved step.
 
-Matrices of the layers learn by Muon, everything else by AdamW. The rates fall over most of the run, which brings most of
-the gain. Beside the answers there is a second loss in the middle of the network: every tile and frame is to say what it
+Matrices of the layers learn by Muon, everything else by AdamW. The rates fall over most of a course, which brings most of
+the gain; a second course goes on with more of what the first left weak (batches.WEAK). Beside the answers there is a second loss in the middle of the network: every tile and frame is to say what it
 shows or says. It is used in training only.
 """
 import torch
@@ -14,8 +14,8 @@ from network import Chip
 from paths import WORK
 
 SEED = 5
-STEPS = 6500
-WARM_UP, FALL = 100, 0.85  # steps; share of the run over which the rates fall
+COURSES = [loop.Course(steps=6500, height=1, warm_up=100, fall=0.85),
+           loop.Course(steps=5500, height=0.6, warm_up=100, fall=0.98)]
 RATES = {"matrices": 0.02, "table": 2e-3, "tiles": 2e-4, "sounds": 5e-4, "places": 4e-3}
 HEARD, NOTHING = 0.3, 0.05  # weights: of the loss in the middle; in it, of background
 
@@ -58,7 +58,7 @@ def train():
     for layer in chip.model.language_model.layers:
         layer.compile(dynamic=False)
     loop.run(chip, loop.optimizers(chip, group_of, RATES), lambda batch: loss_of(chip, batch), WORK / "target.pt", SEED,
-             STEPS, WARM_UP, FALL)
+             COURSES)
 
 
 if __name__ == "__main__":

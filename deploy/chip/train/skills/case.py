@@ -51,6 +51,8 @@ class Case:
     calls: list = dataclasses.field(default_factory=list)  # the answer, when it is calls
     tools: list = dataclasses.field(default_factory=list)  # declarations, as the chat template takes them
     media: list = dataclasses.field(default_factory=list)  # Picture and Sound, in order of appearance in messages
+    # More to learn from the same media: (messages that begin as these do, answer).
+    siblings: list = dataclasses.field(default_factory=list)
 
     @property
     def thinking(self):

@@ -58,8 +58,8 @@ def one_per_line(rng):
 
 
 def numbered(items):
-    """So that the number of items need not be felt."""
-    return "\n".join(f"{i}. {item}" for i, item in enumerate(items, 1))
+    """So that the number of items need not be felt, nor looked up behind the window when the list gets long."""
+    return "\n".join(f"{i}/{len(items)}: {item}" for i, item in enumerate(items, 1))
 
 
 def even_or_odd(rng):

@@ -1,6 +1,7 @@
 """Several media in one message: two pictures are compared, or a sign is held against what is said.
 
-Answers say first what is there and then how it compares, so that comparing is done on words already written.
+Answers say first what is there and then how it compares, so that comparing is done on words already written, and written
+the same way if they are the same.
 
 Test cases are about pairs that training has not seen together; what is kept back for pictures alone is not used here.
 """
@@ -79,7 +80,7 @@ def same_colour(rng, split):
         kinds = rng.choice(list(SHAPES)), rng.choice(list(SHAPES))
         if belongs(split, "same colour", first, second, kinds):
             break
-    answer = f"{first.capitalize()} and {second}: {yes_or_no(first == second)}."
+    answer = f"First {first}, second {second}: {yes_or_no(first == second)}."
     questions = ["Do the shapes have the same colour?", "Are the colours the same?"]
     return questions, large_shape(rng, first, kinds[0]), large_shape(rng, second, kinds[1]), answer
 
@@ -120,7 +121,7 @@ def word_on_sign(rng, split):
             word = text
         if text == word or belongs(split, "word on sign", text, word):
             break
-    answer = f"The sign says {text.upper()}, the voice says {word}: {yes_or_no(text == word)}."
+    answer = f"The sign says {text}, the voice says {word}: {yes_or_no(text == word)}."
     return ["Is the word on the sign also said?", "Are the sign and the voice the same?"], text.upper(), word, answer
 
 

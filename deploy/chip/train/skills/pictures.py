@@ -236,9 +236,12 @@ def small_shapes(rng, shapes):
     return drawing.picture()
 
 
-def asked(rng, skill, question, picture, answer):
-    parts = [picture, question] if rng.random() < 0.75 else [question, picture]
-    return Case(skill, [user(*parts)], answer, media=[picture])
+def asked(rng, skill, question, picture, answer, more=()):
+    """`more`: other questions about the picture, with their answers."""
+    if rng.random() < 0.75:
+        return Case(skill, [user(picture, question)], answer, media=[picture],
+                    siblings=[([user(picture, question)], answer) for question, answer in more])
+    return Case(skill, [user(question, picture)], answer, media=[picture])
 
 
 def number(rng, length):
@@ -275,11 +278,26 @@ def colour_and_shape(rng, split):
             break
     picture = large_shape(rng, colour, kind)
     article = "An" if colour == "orange" else "A"
-    question, answer = rng.choice([
+    questions = [
         ("What is in the picture?", f"{article} {colour} {kind}."), ("What do you see?", f"{article} {colour} {kind}."),
         ("Which colour is the shape?", f"{colour.capitalize()}."), ("What colour is it?", f"{colour.capitalize()}."),
-        ("Which shape is it?", f"A {kind}."), ("What shape do you see?", f"A {kind}.")])
-    return asked(rng, "colour and shape", question, picture, answer)
+        ("Which shape is it?", f"A {kind}."), ("What shape do you see?", f"A {kind}.")]
+    question, answer = rng.choice(questions)
+    more = rng.sample(questions, 2) if split == "train" else ()
+    return asked(rng, "colour and shape", question, picture, answer, more)
+
+
+def how_many(rng, name):
+    return rng.choice([f"How many {name} are there?", f"How many {name} do you see?", f"Count the {name}."])
+
+
+def other_counts(rng, shapes, colours, kinds):
+    """More questions of training about the same shapes."""
+    counts = {"shapes": len(shapes)}
+    counts |= {SHAPES[kind]: sum(shape[1] == kind for shape in shapes) for kind in kinds}
+    counts |= {f"{colour} shapes": sum(shape[0] == colour for shape in shapes) for colour in colours}
+    return [(how_many(rng, name), str(count)) for name, count in counts.items()
+            if (count or rng.random() < 0.3) and belongs("train", "count", name, *shapes)]
 
 
 def counting_shapes(rng, split):
@@ -300,8 +318,9 @@ def counting_shapes(rng, split):
             name = "shapes"
         if (count or rng.random() < 0.3) and belongs(split, "count", name, *shapes):
             break
-    question = rng.choice([f"How many {name} are there?", f"How many {name} do you see?", f"Count the {name}."])
-    return asked(rng, "counting shapes", question, small_shapes(rng, shapes), str(count))
+    question = how_many(rng, name)
+    more = other_counts(rng, shapes, colours, kinds) if split == "train" else ()
+    return asked(rng, "counting shapes", question, small_shapes(rng, shapes), str(count), more)
 
 
 SKILLS = {
