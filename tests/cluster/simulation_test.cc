@@ -33,11 +33,11 @@ std::vector<Prompt> MakePrompts() {
        {std::vector<int>{1}, {40}, {7, kPicture, 9}, {3, kSound, 4, kPicture, 2}, {90}}) {
     prompts.push_back(maker.Make(absl::StrCat("prompt ", prompts.size()), parts));
   }
-  prompts.push_back(maker.Make("sampled", {20}, 30, {.temperature = 1, .seed = 5}));
+  prompts.push_back(maker.Make("sampled", {20}, 20, {.temperature = 1, .seed = 5}));
   prompts.push_back(
-      maker.Make("sampled, filtered", {12}, 40, {.temperature = 0.7f, .top_k = 20, .seed = 6}));
-  prompts.push_back(maker.Make("long answer", {9}, 110));
-  prompts.push_back(maker.Make("long answer to a picture", {kPicture, 10}, 80));
+      maker.Make("sampled, filtered", {12}, 24, {.temperature = 0.7f, .top_k = 20, .seed = 6}));
+  prompts.push_back(maker.Make("long answer", {9}, 70));
+  prompts.push_back(maker.Make("long answer to a picture", {kPicture, 10}, 50));
   prompts.push_back(maker.Make("one token", {11}, 1));
   for (const size_t first : {1, 2}) {
     prompts.push_back(

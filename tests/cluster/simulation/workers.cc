@@ -8,6 +8,7 @@ namespace cleave::simulation {
 namespace {
 
 constexpr int64_t kContextTokens = 160;
+constexpr int kActsPerTick = 16;
 constexpr int64_t kPrefillBytes = int64_t{900} << 10, kDecodeBytes = int64_t{420} << 10;
 
 LinkIdentity IdentityOf(const ModelHost& host) {
@@ -75,7 +76,10 @@ void Node::Act() {
     busy_until_ = now + absl::Microseconds(walk.Between(50, most));
     if (engine_done_) ShutLinks();
   }
-  links().OnTick();
+  // Where nothing is due, only now and then: it also clears away links that have ended.
+  if (engine_done_ || links().NextDeadline() <= now || ++acts_ % kActsPerTick == 0) {
+    links().OnTick();
+  }
 }
 
 // ---- A prefill worker.

@@ -84,6 +84,7 @@ class Node {
   const Incarnation incarnation_{around_.walk().Bits()};
   absl::Time busy_until_ = absl::InfinitePast();
   bool engine_done_ = false, dead_ = false;
+  int acts_ = 0;
 };
 
 class PrefillNode final : public Node, public KvOutlet, public SenderListener, public LinkDialer {
