@@ -123,22 +123,7 @@ void DecodeEngine::Handle(DecodeJob& job) {
   for (Sequence& sequence : sequences_) {
     if (job.ticket && sequence.transfer.ticket == *job.ticket) Leave(sequence, Reason::kStaleEpoch);
   }
-  const int64_t live = load_.requests_waiting + load_.requests_running;
-  absl::Status refusal;
-  if (stopping_) {
-    refusal = LinkError(Reason::kDraining, "the worker stops");
-  } else if (live >= options_.sequences_max) {
-    refusal =
-        LinkError(Reason::kQueueFull,
-                  absl::StrCat("the worker has all of its ", options_.sequences_max, " sequences"),
-                  kRetryAfter);
-  }
-  if (refusal.ok() && job.local) {
-    if (options_.prompt_rows_max == 0 || !job.request.media.empty()) {
-      refusal = InvalidField(Reason::kFieldInvalid, "local",
-                             "prompts without media, on a worker that computes prompts", "true");
-    }
-  }
+  const absl::Status refusal = Refusal(job);
   if (!refusal.ok()) {
     job.replies->OnEnded(job.key, job.epoch, refusal);
     return;
@@ -149,15 +134,53 @@ void DecodeEngine::Handle(DecodeJob& job) {
   if (!local) Announce(sequence);
 }
 
+absl::Status DecodeEngine::Refusal(const DecodeJob& job) const {
+  if (stopping_) return LinkError(Reason::kDraining, "the worker stops");
+  const SequenceRequest& request = job.request;
+  int64_t answers = request.candidates;
+  for (const Sequence& sequence : sequences_) {
+    if (sequence.phase != Phase::kEnded) answers += sequence.job.request.candidates;
+  }
+  if (answers > options_.sequences_max) {
+    return LinkError(Reason::kQueueFull,
+                     absl::StrCat("the worker has room for ", options_.sequences_max, " answers"),
+                     kRetryAfter);
+  }
+  const bool computes = options_.prompt_rows_max > 0;
+  if (job.local && (!computes || !request.media.empty() || request.candidates > 1)) {
+    return InvalidField(Reason::kFieldInvalid, "local",
+                        "one answer to a prompt without media, on a worker that computes prompts",
+                        "true");
+  }
+  // Alone it must fit, or it would be given back for ever.
+  const KvPools pools = host_.pools();
+  const int64_t positions =
+      std::min(host_.context_tokens_max(), request.num_positions() + request.output_tokens_max);
+  const int64_t own = (positions - request.num_positions()) / shape_.page_tokens + 2;
+  const int64_t window =
+      SlidingPagesMax(shape_.window, static_cast<int>(kDraftsMax) + 1, shape_.page_tokens);
+  const int64_t full = request.num_positions() / shape_.page_tokens + request.candidates * own;
+  const int64_t sliding = request.candidates * window;
+  if (request.candidates > 1 &&
+      (full > pools.full.num_pages() || sliding > pools.sliding.num_pages())) {
+    return InvalidField(
+        Reason::kFieldInvalid, "candidates",
+        absl::StrCat("fewer, or shorter ones: ", pools.full.num_pages(), " pages of ",
+                     shape_.page_tokens, " tokens for all answers"),
+        absl::StrCat(request.candidates, " of up to ", request.output_tokens_max, " tokens"));
+  }
+  return absl::OkStatus();
+}
+
 void DecodeEngine::Announce(Sequence& sequence) {
   const SequenceRequest& request = sequence.job.request;
   sequence.transfer = {.ticket = sequence.job.ticket.value_or(Ticket{RandomSeed()}),
                        .epoch = sequence.job.epoch};
-  sequence.generation.output = request.emitted_ids;
+  sequence.answers.front().output = request.emitted_ids;
   intake_.Expect(sequence.transfer,
                  {.plan = MakeTransferPlan(shape_, request.num_positions()),
                   .num_positions = request.num_positions(),
-                  .num_candidates = 1,
+                  .num_candidates = request.candidates,
                   .last_hidden_bytes = host_.final_hidden_bytes(),
                   .deadline = request.deadline},
                  [this, transfer = sequence.transfer](const absl::Status& status) {
@@ -214,7 +237,8 @@ void DecodeEngine::GrantClaims() {
 bool DecodeEngine::StartPrompt(Sequence& sequence) {
   const SequenceRequest& request = sequence.job.request;
   const KvPools pools = host_.pools();
-  const int full = sequence.generation.table.FullPagesNeeded(request.num_positions());
+  DecodeSequence& answer = sequence.answers.front();
+  const int full = answer.table.FullPagesNeeded(request.num_positions());
   const int sliding =
       std::min(full, SlidingPagesMax(shape_.window, static_cast<int>(options_.prompt_rows_max),
                                      shape_.page_tokens));
@@ -223,7 +247,7 @@ bool DecodeEngine::StartPrompt(Sequence& sequence) {
       pools.sliding.num_free() < sliding + others.sliding) {
     return false;
   }
-  step_.JoinPrompt(sequence.generation, request);
+  step_.JoinPrompt(answer, request);
   sequence.phase = Phase::kComputing;
   --load_.requests_waiting;
   ++load_.requests_running;
@@ -232,42 +256,52 @@ bool DecodeEngine::StartPrompt(Sequence& sequence) {
   return true;
 }
 
+int64_t DecodeEngine::Sequence::open_answers() const {
+  return std::count_if(answers.begin(), answers.end(), [](const DecodeSequence& answer) {
+    return answer.finish == FinishCause::kNone;
+  });
+}
+
 // A page for each of them to grow into, and all of a prompt that is being computed: a newcomer must
 // not end an older answer.
 DecodeEngine::Room DecodeEngine::RoomForOthers(const Sequence& sequence) const {
   Room room;
   for (const Sequence& other : sequences_) {
     if (&other == &sequence || !(other.active() || other.phase == Phase::kReceiving)) continue;
-    const BlockTable& table = other.generation.table;
+    const BlockTable& table = other.answers.front().table;
     const int64_t left = other.phase == Phase::kComputing
                              ? other.job.request.num_positions() - table.num_tokens()
                              : 1;
-    room.full += std::max(1, table.FullPagesNeeded(left));
-    room.sliding += std::max(1, table.SlidingPagesNeeded(std::min(left, options_.prompt_rows_max)));
+    const int64_t answers = other.open_answers();
+    room.full += answers * std::max(1, table.FullPagesNeeded(left));
+    room.sliding +=
+        answers * std::max(1, table.SlidingPagesNeeded(std::min(left, options_.prompt_rows_max)));
   }
   return room;
 }
 
 absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
     Sequence& sequence, const TransferPlan& plan) {
-  sequence.generation.table = BlockTable(host_.pools());
-  sequence.generation.table.DropBefore(plan.first_sliding_page * shape_.page_tokens);
-  const absl::Status extended =
-      sequence.generation.table.Extend(sequence.job.request.num_positions());
+  BlockTable& table = sequence.answers.front().table;
+  table = BlockTable(host_.pools());
+  table.DropBefore(plan.first_sliding_page * shape_.page_tokens);
+  const absl::Status extended = table.Extend(sequence.job.request.num_positions());
   if (!extended.ok()) {
     return LinkError(Reason::kKvCacheFull, "no pages for the prompt");
   }
   const KvPools pools = host_.pools();
   const Room others = RoomForOthers(sequence);
-  if (pools.full.num_free() < others.full || pools.sliding.num_free() < others.sliding) {
-    sequence.generation.table.Release();
+  const int copies = sequence.job.request.candidates - 1;  // of the page that the prompt ends in
+  if (pools.full.num_free() < others.full + copies ||
+      pools.sliding.num_free() < others.sliding + copies) {
+    table.Release();
     return LinkError(Reason::kKvCacheFull, "no pages for the prompt and those that run");
   }
   const auto copy = [](absl::Span<const PageId> pages) {
     return std::vector<PageId>(pages.begin(), pages.end());
   };
-  sequence.pinned_full = copy(sequence.generation.table.full().pages);
-  sequence.pinned_sliding = copy(sequence.generation.table.sliding().pages);
+  sequence.pinned_full = copy(table.full().pages);
+  sequence.pinned_sliding = copy(table.sliding().pages);
   host_.pools().full.Pin(sequence.pinned_full);
   host_.pools().sliding.Pin(sequence.pinned_sliding);
   sequence.pinned = true;
@@ -281,22 +315,54 @@ void DecodeEngine::Handle(Committed& committed) {
   if (sequence == nullptr) return;
   Unpin(*sequence);
   if (sequence->phase != Phase::kReceiving) return;  // cancelled meanwhile
-  const int32_t first_token = committed.payload.first_tokens.front().token;
-  if (first_token < 0 || first_token >= host_.config().vocabulary_size) {
-    EndWithError(*sequence, LinkError(Reason::kKvTransferCorrupt,
-                                      absl::StrCat("the first token is ", first_token, " of ",
-                                                   host_.config().vocabulary_size)));
-    return;
+  const SequenceRequest& request = sequence->job.request;
+  for (DecodeSequence& answer : sequence->answers) {
+    const int32_t token =
+        committed.payload.first_tokens[static_cast<size_t>(answer.candidate)].token;
+    if (token < 0 || token >= host_.config().vocabulary_size) {
+      return EndWithError(*sequence, LinkError(Reason::kKvTransferCorrupt,
+                                               absl::StrCat("a first token is ", token, " of ",
+                                                            host_.config().vocabulary_size)));
+    }
+    answer.output.push_back(token);
+    answer.finish = CheckFinish(request, token, static_cast<int64_t>(answer.output.size()),
+                                host_.context_tokens_max());
   }
-  sequence->generation.output.push_back(first_token);
-  step_.Join(sequence->generation, sequence->job.request, committed.payload.last_hidden_state);
+  for (DecodeSequence& answer : sequence->answers) {
+    const bool is_open = answer.finish == FinishCause::kNone;
+    if (is_open && answer.candidate > 0 && !Fork(*sequence, answer)) return Preempt(*sequence);
+  }
+  for (DecodeSequence& answer : sequence->answers) {
+    if (answer.finish != FinishCause::kNone) {
+      answer.table.Release();
+    } else {
+      step_.Join(answer, request, committed.payload.last_hidden_state);
+    }
+  }
   sequence->committed = committed.at;
   sequence->phase = Phase::kRunning;
   --load_.requests_waiting;
   ++load_.requests_running;
   Log(Severity::kInfo, "sequence_joined",
-      {{"request", sequence->job.request.request_id},
-       {"tokens", sequence->job.request.num_positions()}});
+      {{"request", request.request_id}, {"tokens", request.num_positions()}});
+}
+
+// Shares the first answer's pages; the one that the prompt ends in is copied, since both write
+// behind it. False: there is no page for it, and nobody is younger.
+bool DecodeEngine::Fork(Sequence& sequence, DecodeSequence& answer) {
+  const BlockTable& from = sequence.answers.front().table;
+  while (true) {
+    const auto copies = answer.table.Share(from.full(), from.sliding(), from.num_tokens());
+    if (copies.ok()) {
+      host_.CopyPages(*copies);
+      return true;
+    }
+    const auto youngest =
+        std::find_if(sequences_.rbegin(), sequences_.rend(),
+                     [&](const Sequence& s) { return s.active() || &s == &sequence; });
+    if (&*youngest == &sequence) return false;
+    Preempt(*youngest);
+  }
 }
 
 // The gateway hears of it from the prefill worker, and either cancels here or tries again.
@@ -311,7 +377,7 @@ void DecodeEngine::Handle(const Failed& failed) {
          {"message", std::string(failed.status.message())}});
   }
   if (sequence->phase != Phase::kReceiving) return;
-  sequence->generation.table.Release();
+  sequence->answers.front().table.Release();
   sequence->phase = Phase::kAnnounced;
 }
 
@@ -329,21 +395,24 @@ void DecodeEngine::Step() {
   ChooseSequences();
   if (in_step_.empty() && prompt_ == nullptr) return;
   const absl::Time begin = clock_.Now();
-  for (Sequence* sequence : in_step_) {
+  for (const auto& [sequence, answer] : in_step_) {
     if (sequence->first_step != absl::InfiniteFuture()) continue;
     sequence->first_step = begin;
     metrics_.handover_seconds.Observe(absl::ToDoubleSeconds(begin - sequence->committed));
   }
   const DecodeStepSummary summary = step_.Run(generations_, prompt_ == nullptr ? nullptr : &chunk_);
-  if (prompt_ != nullptr && prompt_->generation.new_tokens > 0) {
+  if (prompt_ != nullptr && chunk_.generation->new_tokens > 0) {
     prompt_->phase = Phase::kRunning;
     prompt_->committed = prompt_->first_step = clock_.Now();
-    in_step_.push_back(prompt_);
+    in_step_.push_back({prompt_, chunk_.generation});
   }
   Tell();
   // Behind its last tokens: a worker that drains closes its streams once the load is idle.
-  for (Sequence* sequence : in_step_) {
-    if (sequence->generation.finish != FinishCause::kNone) Leave(*sequence, Reason::kUnspecified);
+  for (const auto& [sequence, answer] : in_step_) {
+    if (answer->finish == FinishCause::kNone) continue;
+    step_.Leave(*answer);
+    answer->table.Release();
+    if (sequence->open_answers() == 0) Leave(*sequence, Reason::kUnspecified);
   }
   CountStep(summary, begin);
 }
@@ -357,28 +426,46 @@ void DecodeEngine::ChooseSequences() {
   oldest_waits_ = false;
   for (Sequence& sequence : sequences_) {
     if (sequence.phase == Phase::kComputing && prompt_ == nullptr) ChooseChunk(sequence);
-    if (sequence.phase != Phase::kRunning || !Grow(sequence, 1)) continue;
-    in_step_.push_back(&sequence);
-    generations_.push_back(&sequence.generation);
+    if (sequence.phase != Phase::kRunning || !GrowAll(sequence)) continue;
+    for (DecodeSequence& answer : sequence.answers) {
+      if (answer.finish != FinishCause::kNone) continue;
+      in_step_.push_back({&sequence, &answer});
+      generations_.push_back(&answer);
+    }
   }
 }
 
 void DecodeEngine::ChooseChunk(Sequence& sequence) {
-  const int64_t running =
-      std::count_if(sequences_.begin(), sequences_.end(),
-                    [](const Sequence& s) { return s.phase == Phase::kRunning; });
-  const int64_t left =
-      sequence.job.request.num_positions() - sequence.generation.table.num_tokens();
+  int64_t running = 0;
+  for (const Sequence& s : sequences_) {
+    if (s.phase == Phase::kRunning) running += s.open_answers();
+  }
+  DecodeSequence& answer = sequence.answers.front();
+  const int64_t left = sequence.job.request.num_positions() - answer.table.num_tokens();
   const int64_t rows = std::min(left, step_.PromptRows(running, options_.step_seconds));
-  if (!Grow(sequence, rows)) return;
+  if (!Grow(sequence, answer, rows)) return;
   prompt_ = &sequence;
-  chunk_ = {&sequence.generation, rows};
+  chunk_ = {&answer, rows};
+}
+
+// Room for one more position of every answer, or of none.
+bool DecodeEngine::GrowAll(Sequence& sequence) {
+  for (DecodeSequence& answer : sequence.answers) {
+    if (answer.finish != FinishCause::kNone || Grow(sequence, answer, 1)) continue;
+    for (DecodeSequence& grown : sequence.answers) {
+      if (&grown == &answer) break;
+      const int64_t tokens = grown.table.num_tokens();
+      if (sequence.active() && grown.finish == FinishCause::kNone) grown.table.Truncate(tokens - 1);
+    }
+    return false;
+  }
+  return true;
 }
 
 // False: it takes no part in this step. The oldest then waits for what those that receive will give
 // back; any other has been preempted.
-bool DecodeEngine::Grow(Sequence& sequence, int64_t count) {
-  while (!sequence.generation.table.Extend(count).ok()) {
+bool DecodeEngine::Grow(Sequence& sequence, DecodeSequence& answer, int64_t count) {
+  while (!answer.table.Extend(count).ok()) {
     Sequence& youngest = YoungestActive();
     if (&youngest == &sequence && &OldestActive() == &sequence) {
       oldest_waits_ = true;
@@ -393,21 +480,22 @@ bool DecodeEngine::Grow(Sequence& sequence, int64_t count) {
 // Each gateway hears of all its sequences at once. They are few, so nothing sorts them.
 void DecodeEngine::Tell() {
   for (size_t i = 0; i < in_step_.size(); ++i) {
-    DecodeReplies* const to = in_step_[i]->job.replies.get();
-    const auto same = [to](const Sequence* s) { return s->job.replies.get() == to; };
+    DecodeReplies* const to = in_step_[i].sequence->job.replies.get();
+    const auto same = [to](const InStep& s) { return s.sequence->job.replies.get() == to; };
     if (std::any_of(in_step_.begin(), in_step_.begin() + static_cast<std::ptrdiff_t>(i), same)) {
       continue;  // told before
     }
     told_.clear();
-    for (const Sequence* sequence : in_step_) {
-      if (same(sequence)) told_.push_back(NewTokens(*sequence));
+    for (const InStep& step : in_step_) {
+      if (same(step)) told_.push_back(NewTokens(step));
     }
     to->OnStep(told_);
   }
 }
 
-StepTokens DecodeEngine::NewTokens(const Sequence& sequence) {
-  const DecodeSequence& generation = sequence.generation;
+StepTokens DecodeEngine::NewTokens(const InStep& in_step) {
+  const Sequence& sequence = *in_step.sequence;
+  const DecodeSequence& generation = *in_step.answer;
   const auto output_tokens = static_cast<int64_t>(generation.output.size());
   auto added =
       absl::MakeConstSpan(generation.output).last(static_cast<size_t>(generation.new_tokens));
@@ -417,6 +505,7 @@ StepTokens DecodeEngine::NewTokens(const Sequence& sequence) {
   }
   StepTokens step{.key = sequence.job.key,
                   .epoch = sequence.job.epoch,
+                  .candidate = generation.candidate,
                   .first_index = first_index,
                   .tokens = added,
                   .log_probabilities = generation.log_probabilities,
@@ -452,7 +541,7 @@ void DecodeEngine::CountStep(const DecodeStepSummary& summary, absl::Time begin)
 void DecodeEngine::Cancel(Sequence& sequence, absl::Time at) {
   if (sequence.phase == Phase::kEnded) return;
   if (Planted(Bug::kFreedTwice)) {
-    host_.pools().full.Release(sequence.generation.table.full().pages);
+    host_.pools().full.Release(sequence.answers.front().table.full().pages);
   }
   metrics_.requests_cancelled_total.Increment();
   sequence.cancelled = at;
@@ -476,8 +565,10 @@ void DecodeEngine::Leave(Sequence& sequence, Reason reason) {
   if (sequence.phase == Phase::kEnded) return;
   --(sequence.active() ? load_.requests_running : load_.requests_waiting);
   sequence.phase = Phase::kEnded;
-  step_.Leave(sequence.generation);
-  sequence.generation.table.Release();
+  for (DecodeSequence& answer : sequence.answers) {
+    step_.Leave(answer);
+    answer.table.Release();
+  }
   if (sequence.claimed) {
     sequence.claimed.reset();
     intake_.Reserved(sequence.transfer, LinkError(Reason::kStaleEpoch, "not expected any more"));
@@ -500,7 +591,7 @@ void DecodeEngine::Preempt(Sequence& sequence) {
   metrics_.preemptions_total.Increment();
   Log(Severity::kInfo, "sequence_preempted",
       {{"request", sequence.job.request.request_id},
-       {"output_tokens", sequence.generation.output.size()}});
+       {"output_tokens", sequence.answers.front().output.size()}});
   sequence.job.replies->OnEnded(
       sequence.job.key, sequence.job.epoch,
       LinkError(Reason::kPreempted, "other sequences needed its KV pages"));
@@ -549,8 +640,10 @@ DecodeEngine::Sequence& DecodeEngine::YoungestActive() {
 void DecodeEngine::PublishLoad() {
   int64_t owners = 0;
   for (const Sequence& sequence : sequences_) {
-    owners += static_cast<int64_t>(sequence.generation.table.full().pages.size() +
-                                   sequence.generation.table.sliding().pages.size());
+    for (const DecodeSequence& answer : sequence.answers) {
+      owners += static_cast<int64_t>(answer.table.full().pages.size() +
+                                     answer.table.sliding().pages.size());
+    }
   }
   metrics_.load.Publish(host_.pools(), {.owners = owners}, load_);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <list>
 #include <memory>
 #include <optional>
@@ -21,7 +22,7 @@
 namespace cleave {
 
 struct DecodeEngineOptions {
-  int sequences_max = 64;  // announced and running together; at most the host's step limits
+  int sequences_max = 64;  // answers announced and running; at most the host's step limits
   // Rows of a step that may be of a prompt that this worker computes itself, as given to
   // DecodeStep; 0: it computes none. Fewer where a step would take longer than this with them.
   int64_t prompt_rows_max = 0;
@@ -38,6 +39,10 @@ struct DecodeEngineOptions {
 // its gateway (PREEMPTED); the oldest never is, so the worker always gets on. It leaves the batch
 // at once when it finishes or is cancelled; pages that the link may still write stay pinned until
 // the link has let go.
+//
+// A request with several candidates is one sequence with as many answers. They share the pages of
+// the prompt, but for the last one, which each writes behind; they run, wait and are given back
+// together, and each leaves when it finishes.
 class DecodeEngine {
  public:
   // Everything outlives the engine; `intake` answers through the OnX calls below.
@@ -76,18 +81,28 @@ class DecodeEngine {
   enum class Phase { kAnnounced, kReceiving, kComputing, kRunning, kEnded };
 
   struct Sequence {
-    Sequence(DecodeJob from, const KvPools& pools) : job(std::move(from)), generation(pools) {}
+    Sequence(DecodeJob from, const KvPools& pools) : job(std::move(from)) {
+      for (int i = 0; i < job.request.candidates; ++i) answers.emplace_back(pools, i);
+    }
     bool active() const { return phase == Phase::kComputing || phase == Phase::kRunning; }
+    // Those that still generate, once it runs.
+    int64_t open_answers() const;
     DecodeJob job;
     TransferId transfer;
     Phase phase = Phase::kAnnounced;
     std::optional<TransferPlan> claimed;  // waits for pages
-    DecodeSequence generation;
-    bool pinned = false;  // the link may write
+    std::deque<DecodeSequence> answers;   // the first gets the prompt; others share its pages
+    bool pinned = false;                  // the link may write
     std::vector<PageId> pinned_full, pinned_sliding;
     std::optional<absl::Time> cancelled;  // when the gateway's word came
     absl::Time committed = absl::InfiniteFuture();
     absl::Time first_step = absl::InfiniteFuture();
+  };
+
+  // An answer that takes part in a step.
+  struct InStep {
+    Sequence* sequence;
+    DecodeSequence* answer;
   };
 
   struct CancelJob {
@@ -126,6 +141,7 @@ class DecodeEngine {
   void Handle(Committed& committed);
   void Handle(const Failed& failed);
 
+  absl::Status Refusal(const DecodeJob& job) const;
   void Announce(Sequence& sequence);
   void GrantClaims();
   bool StartPrompt(Sequence& sequence);
@@ -135,12 +151,14 @@ class DecodeEngine {
   Room RoomForOthers(const Sequence& sequence) const;
   absl::StatusOr<std::unique_ptr<TransferDestination>> ReserveFor(Sequence& sequence,
                                                                   const TransferPlan& plan);
+  bool Fork(Sequence& sequence, DecodeSequence& answer);
   void Step();
   void ChooseSequences();
   void ChooseChunk(Sequence& sequence);
-  bool Grow(Sequence& sequence, int64_t count);
+  bool GrowAll(Sequence& sequence);
+  bool Grow(Sequence& sequence, DecodeSequence& answer, int64_t count);
   void Tell();
-  StepTokens NewTokens(const Sequence& sequence);
+  StepTokens NewTokens(const InStep& in_step);
   void CountStep(const DecodeStepSummary& summary, absl::Time begin);
   void Cancel(Sequence& sequence, absl::Time at);
   void Leave(Sequence& sequence, Reason reason);
@@ -168,7 +186,7 @@ class DecodeEngine {
 
   std::list<Sequence> sequences_;  // in order of arrival
   // Of a step, in the same order.
-  std::vector<Sequence*> in_step_;
+  std::vector<InStep> in_step_;
   std::vector<DecodeSequence*> generations_;
   std::vector<StepTokens> told_;
   Sequence* prompt_ = nullptr;  // of which `chunk_` is in the step

@@ -24,6 +24,7 @@ struct DecodeTimings {
 struct StepTokens {
   RequestKey key;
   RequestEpoch epoch{};
+  int candidate = 0;        // which answer of the request
   int64_t first_index = 0;  // of tokens[0] in the answer
   absl::Span<const int32_t> tokens;
   absl::Span<const PlaceLogProbabilities> log_probabilities;  // one for each token, or none

@@ -36,6 +36,7 @@ class StreamReplies final : public DecodeReplies {
       cluster::v1::SequenceTokens& tokens = *message.mutable_step()->add_sequences();
       tokens.set_request(step.key.request);
       tokens.set_epoch(static_cast<uint32_t>(step.epoch));
+      tokens.set_candidate(static_cast<uint32_t>(step.candidate));
       tokens.set_first_index(static_cast<uint32_t>(step.first_index));
       tokens.mutable_ids()->Add(step.tokens.begin(), step.tokens.end());
       for (const PlaceLogProbabilities& place : step.log_probabilities) {

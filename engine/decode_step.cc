@@ -199,7 +199,8 @@ void DecodeStep::DraftOne(DecodeSequence& generation, int64_t row) {
   const bool shared = planner_.options().shared_noise;
   const int32_t token =
       host_.sampler().Choose(logits, shared ? generation.request->sampling : greedy,
-                             {.candidate = 0, .position = Verified(generation) + 1 + place});
+                             {.candidate = static_cast<uint32_t>(generation.candidate),
+                              .position = Verified(generation) + 1 + place});
   generation.drafts.push_back(token);
   generation.rules->Push(token);
 }
@@ -270,7 +271,7 @@ void DecodeStep::Accept(DecodeSequence& generation, DecodeStepSummary& summary) 
     const int64_t row = generation.first_output + place;
     const int64_t position = Planted(Bug::kNoiseOfTheStep) ? row : verified + 1 + place;
     Append(generation, ChooseToken(host_.FetchLogits(row), request, *generation.rules, position,
-                                   host_.sampler()));
+                                   host_.sampler(), generation.candidate));
     const bool right = place < drafted &&
                        (generation.drafts[static_cast<size_t>(place)] == generation.output.back() ||
                         Planted(Bug::kOneDraftTooMany));

@@ -26,9 +26,10 @@ int64_t DecodeRowsMax(int64_t sequences_max, int64_t drafts_max);
 
 // What generation keeps of one sequence, and what the last step did to it.
 struct DecodeSequence {
-  explicit DecodeSequence(const KvPools& pools) : table(pools) {}
+  explicit DecodeSequence(const KvPools& pools, int which = 0) : table(pools), candidate(which) {}
 
   BlockTable table;             // holds every position but the newest token's
+  const int candidate;          // which answer of its request it is
   std::vector<int32_t> output;  // the answer so far, emitted_ids first
   FinishCause finish = FinishCause::kNone;
   int64_t new_tokens = 0;  // that the last step has added to `output`

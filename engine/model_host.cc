@@ -114,6 +114,14 @@ absl::Span<float> ModelHost::FetchRow(TensorView row) {
   return absl::MakeSpan(logits_);
 }
 
+void ModelHost::CopyPages(const BlockTable::SharedPrefix& copies) {
+  const auto copy = [this](KvKind kind, const std::optional<PageCopy>& page) {
+    if (page) kv_memory_->CopyPage(kind, page->from, page->to, kernels_->stream());
+  };
+  copy(KvKind::kFull, copies.full);
+  copy(KvKind::kSliding, copies.sliding);
+}
+
 std::string ModelHost::FetchFinalHidden(int64_t row) {
   const TensorView view = transformer_->final_hidden().Rows(row, 1);
   std::string bytes(view.row_bytes(), '\0');

@@ -57,6 +57,9 @@ class ModelHost {
   const BatchLimits& limits() const { return limits_; }
   KvPools pools() { return {*full_pages_, *sliding_pages_, layout().page_tokens()}; }
 
+  // Makes the copies that a table which shares pages asks for.
+  void CopyPages(const BlockTable::SharedPrefix& copies);
+
   // The logits of output row `row` of the last step, a copy that may be changed. Waits for the
   // device; valid until the next call.
   absl::Span<float> FetchLogits(int64_t row) {

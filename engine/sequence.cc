@@ -113,6 +113,11 @@ absl::Status SequenceRequest::Validate(const ModelConfig& config,
                         absl::StrCat("more than the ", emitted_ids.size(), " tokens emitted"),
                         absl::StrCat(output_tokens_max));
   }
+  RETURN_IF_ERROR(CheckRange("candidates", static_cast<float>(candidates), 1, kCandidatesMax));
+  if (candidates > 1 && !emitted_ids.empty()) {
+    return InvalidField(Reason::kFieldInvalid, "emitted_ids", "none with several candidates",
+                        absl::StrCat(emitted_ids.size(), " tokens"));
+  }
   RETURN_IF_ERROR(CheckRange("sampling.temperature", sampling.temperature, 0, 2));
   RETURN_IF_ERROR(CheckRange("sampling.top_k", sampling.top_k, 0, 1 << 30));
   RETURN_IF_ERROR(CheckRange("sampling.min_p", sampling.min_p, 0, 1));

@@ -13,6 +13,8 @@
 
 namespace cleave {
 
+inline constexpr int kCandidatesMax = 8;
+
 enum class SoftKind : uint8_t { kImage, kAudio, kVideoFrame };
 
 // Whether its positions see each other, so that they must be computed together.
@@ -59,7 +61,9 @@ struct SequenceRequest {
   std::vector<int32_t> prompt_ids;
   std::vector<SoftSpan> media;  // ascending, disjoint, inside the prompt
   // Tokens that an earlier worker generated. They are computed like a prompt and count as output.
+  // Empty with several candidates.
   std::vector<int32_t> emitted_ids;
+  int candidates = 1;  // answers, 1 to kCandidatesMax; answer i is drawn with the noise of i
   SamplingParameters sampling;
   LogitRuleParameters rules;
   int log_probabilities = -1;  // how many of the likeliest are told beside the chosen; -1: none

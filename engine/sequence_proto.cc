@@ -64,6 +64,7 @@ absl::StatusOr<SequenceRequest> SequenceFromProto(const cluster::v1::SequenceSpe
       .request_id = spec.request_id(),
       .prompt_ids = {spec.prompt_ids().begin(), spec.prompt_ids().end()},
       .emitted_ids = {spec.emitted_ids().begin(), spec.emitted_ids().end()},
+      .candidates = static_cast<int>(std::clamp<uint32_t>(spec.candidates(), 1, 1 << 20)),
       .sampling = {.temperature = spec.sampling().temperature(),
                    .top_k = static_cast<int>(std::min<uint32_t>(spec.sampling().top_k(), 1 << 30)),
                    .top_p = spec.sampling().top_p(),

@@ -15,8 +15,9 @@ struct TokenChoice {
 };
 
 // `logits`: [vocabulary] raw, changed by the rules, which stand before this token. `position`: the
-// token's own in the sequence.
+// token's own in the sequence; `candidate`: which of the request's answers it is of.
 TokenChoice ChooseToken(absl::Span<float> logits, const SequenceRequest& request,
-                        const LogitRules& rules, int64_t position, Sampler& sampler);
+                        const LogitRules& rules, int64_t position, Sampler& sampler,
+                        int candidate = 0);
 
 }  // namespace cleave

@@ -273,13 +273,7 @@ void PrefillEngine::UseCache(Work& work) {
         if (request.media[i].end() <= work.cached) work.job.media[i] = PreparedMedia();
       }
       load_.queued_tokens -= work.cached;
-      const auto copy = [&](KvKind kind, const std::optional<PageCopy>& page) {
-        if (page) {
-          host_.kv_memory().CopyPage(kind, page->from, page->to, host_.kernels().stream());
-        }
-      };
-      copy(KvKind::kFull, copies->full);
-      copy(KvKind::kSliding, copies->sliding);
+      host_.CopyPages(*copies);
     }
   }
   metrics_.prefix_cache_hit_tokens.Increment(static_cast<double>(work.cached));
@@ -396,35 +390,42 @@ void PrefillEngine::FinishChunk(Chunk& chunk) {
   if (chunk.output >= 0) FinishPrompt(work, chunk.output);
 }
 
-// The first token leaves before the transfer ends. An answer that it completes needs no decode
+// The first tokens leave before the transfer ends. Answers that they complete need no decode
 // worker.
 void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
   const SequenceRequest& request = work.job.request;
   const int64_t position = request.num_positions();
-  const TokenChoice first = ChooseToken(host_.FetchLogits(output), request, LogitRules(request),
-                                        position, host_.sampler());
-  const FinishCause finish =
-      CheckFinish(request, first.id, static_cast<int64_t>(request.emitted_ids.size()) + 1,
-                  host_.context_tokens_max());
-  const absl::Time now = clock_.Now();
-  work.job.replies->OnFirstToken(
-      work.job.key, work.job.transfer.epoch, first, finish,
-      {.queue = work.started - work.job.accepted - work.job.media_time,
-       .media = work.job.media_time,
-       .prefill = now - work.started,
-       .grant_wait = work.granted <= now ? work.granted - work.started : absl::ZeroDuration(),
-       .cached_tokens = work.cached});
+  const auto output_tokens = static_cast<int64_t>(request.emitted_ids.size()) + 1;
+  CommitPayload payload{.num_positions = position};
+  bool all_finished = true;
+  for (int candidate = 0; candidate < request.candidates; ++candidate) {
+    const TokenChoice first = ChooseToken(host_.FetchLogits(output), request, LogitRules(request),
+                                          position, host_.sampler(), candidate);
+    const FinishCause finish =
+        CheckFinish(request, first.id, output_tokens, host_.context_tokens_max());
+    work.job.replies->OnFirstToken(work.job.key, work.job.transfer.epoch, candidate, first, finish,
+                                   TimingsOf(work));
+    all_finished = all_finished && finish != FinishCause::kNone;
+    const float chosen = first.log_probabilities ? first.log_probabilities->chosen : 0;
+    payload.first_tokens.push_back({.token = first.id, .log_probability = chosen});
+  }
   work.finishing = true;
-  if (finish != FinishCause::kNone) {
+  if (all_finished) {
     Report(work, absl::OkStatus(), 0);
     outlet_.Cancel(work.job.transfer, Reason::kCancelled);
     return;
   }
-  const float chosen = first.log_probabilities ? first.log_probabilities->chosen : 0;
-  CommitPayload payload{.first_tokens = {{.token = first.id, .log_probability = chosen}},
-                        .last_hidden_state = host_.FetchFinalHidden(output),
-                        .num_positions = position};
+  payload.last_hidden_state = host_.FetchFinalHidden(output);
   outlet_.Commit(work.job.transfer, std::move(payload));
+}
+
+PrefillTimings PrefillEngine::TimingsOf(const Work& work) const {
+  const absl::Time now = clock_.Now();
+  return {.queue = work.started - work.job.accepted - work.job.media_time,
+          .media = work.job.media_time,
+          .prefill = now - work.started,
+          .grant_wait = work.granted <= now ? work.granted - work.started : absl::ZeroDuration(),
+          .cached_tokens = work.cached};
 }
 
 void PrefillEngine::Cancel(Work& work, const absl::Status& why, absl::Time at) {

@@ -140,6 +140,7 @@ class PrefillEngine {
   void ClearTail(Work& work, int layer, KvKind kind);
   void FinishChunk(Chunk& chunk);
   void FinishPrompt(Work& work, int64_t output);
+  PrefillTimings TimingsOf(const Work& work) const;
   void Cancel(Work& work, const absl::Status& why, absl::Time at);
   void End(Work& work, const absl::Status& status);
   void RemoveEnded();

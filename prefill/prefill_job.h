@@ -29,8 +29,10 @@ struct PrefillTimings {
 class PrefillReplies {
  public:
   virtual ~PrefillReplies() = default;
-  virtual void OnFirstToken(RequestKey key, RequestEpoch epoch, const TokenChoice& first,
-                            FinishCause finish, const PrefillTimings& timings) = 0;
+  // Once for each candidate, in order.
+  virtual void OnFirstToken(RequestKey key, RequestEpoch epoch, int candidate,
+                            const TokenChoice& first, FinishCause finish,
+                            const PrefillTimings& timings) = 0;
   // The last call about the job, exactly once. OK: the KV is committed at the decode worker, or the
   // first token was the whole answer.
   virtual void OnEnded(RequestKey key, RequestEpoch epoch, const absl::Status& status,

@@ -25,12 +25,13 @@ class StreamReplies final : public PrefillReplies {
   explicit StreamReplies(std::shared_ptr<StreamSender<PrefillToGateway>> sender)
       : sender_(std::move(sender)) {}
 
-  void OnFirstToken(RequestKey key, RequestEpoch epoch, const TokenChoice& choice,
+  void OnFirstToken(RequestKey key, RequestEpoch epoch, int candidate, const TokenChoice& choice,
                     FinishCause finish, const PrefillTimings& timings) override {
     PrefillToGateway message;
     cluster::v1::FirstToken& first = *message.mutable_first_token();
     first.set_request(key.request);
     first.set_epoch(static_cast<uint32_t>(epoch));
+    first.set_candidate(static_cast<uint32_t>(candidate));
     first.set_id(choice.id);
     if (choice.log_probabilities) {
       *first.mutable_log_probabilities() = ToProto(*choice.log_probabilities);

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -30,14 +31,14 @@ inline constexpr absl::Duration kPatience = absl::Seconds(60);
 // What the gateway would hear about one request.
 class Answer final : public PrefillReplies, public DecodeReplies {
  public:
-  void OnFirstToken(RequestKey, RequestEpoch, const TokenChoice& token, FinishCause finish,
-                    const PrefillTimings& timings) override {
+  void OnFirstToken(RequestKey, RequestEpoch, int candidate, const TokenChoice& token,
+                    FinishCause finish, const PrefillTimings& timings) override {
     static std::atomic<int> firsts{0};
     std::lock_guard lock(mutex_);
     cached_tokens_ = timings.cached_tokens;
-    first_ = token.id;
-    rank_ = ++firsts;
-    if (finish != FinishCause::kNone) finished_ = true;
+    if (candidate == 0) rank_ = ++firsts;
+    firsts_[candidate] = token.id;
+    if (finish != FinishCause::kNone) ++finished_;
     changed_.notify_all();
   }
   void OnEnded(RequestKey, RequestEpoch, const absl::Status& status, int64_t kv_bytes) override {
@@ -55,8 +56,9 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   void OnStep(absl::Span<const StepTokens> sequences) override {
     std::lock_guard lock(mutex_);
     for (const StepTokens& step : sequences) {
-      rest_.insert(rest_.end(), step.tokens.begin(), step.tokens.end());
-      if (step.finish != FinishCause::kNone) finished_ = true;
+      std::vector<int32_t>& rest = rest_[step.candidate];
+      rest.insert(rest.end(), step.tokens.begin(), step.tokens.end());
+      if (step.finish != FinishCause::kNone) ++finished_;
     }
     changed_.notify_all();
   }
@@ -73,11 +75,17 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   }
   std::vector<int32_t> WaitForTokens() {
     std::unique_lock lock(mutex_);
-    Wait(lock, [this] { return (finished_ && prefill_ended_) || !failure_.ok(); });
+    Wait(lock, [this] { return HasEnded(); });
     EXPECT_OK(failure_);
-    std::vector<int32_t> tokens{first_};
-    tokens.insert(tokens.end(), rest_.begin(), rest_.end());
-    return tokens;
+    return TokensOf(0);
+  }
+  std::vector<std::vector<int32_t>> WaitForCandidates() {
+    std::unique_lock lock(mutex_);
+    Wait(lock, [this] { return HasEnded(); });
+    EXPECT_OK(failure_);
+    std::vector<std::vector<int32_t>> answers;
+    for (int i = 0; i < candidates_; ++i) answers.push_back(TokensOf(i));
+    return answers;
   }
   // Whether nothing more will come; then `status` and `tokens` are what came.
   bool Ended(absl::Status& status, std::vector<int32_t>& tokens) {
@@ -91,8 +99,13 @@ class Answer final : public PrefillReplies, public DecodeReplies {
     Wait(lock, [this] { return HasEnded(); });
     Take(status, tokens);
   }
+  absl::Status failure() {
+    std::lock_guard lock(mutex_);
+    return failure_;
+  }
   // No prefill worker takes part.
   void set_local() { local_ = true; }
+  void set_candidates(int candidates) { candidates_ = candidates; }
   // A smaller one had its first token earlier.
   int rank() {
     std::lock_guard lock(mutex_);
@@ -109,12 +122,21 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   }
 
  private:
-  bool HasEnded() const { return !failure_.ok() || (finished_ && (prefill_ended_ || local_)); }
-  void Take(absl::Status& status, std::vector<int32_t>& tokens) const {
+  bool HasEnded() const {
+    return !failure_.ok() || (finished_ == candidates_ && (prefill_ended_ || local_));
+  }
+  void Take(absl::Status& status, std::vector<int32_t>& tokens) {
     status = failure_;
-    tokens.clear();
-    if (first_ >= 0) tokens.push_back(first_);
-    if (local_ || first_ >= 0) tokens.insert(tokens.end(), rest_.begin(), rest_.end());
+    tokens = TokensOf(0);
+  }
+  // Without a first token, what came after it is no answer.
+  std::vector<int32_t> TokensOf(int candidate) {
+    std::vector<int32_t> tokens;
+    const auto first = firsts_.find(candidate);
+    if (first != firsts_.end()) tokens.push_back(first->second);
+    const std::vector<int32_t>& rest = rest_[candidate];
+    if (local_ || !tokens.empty()) tokens.insert(tokens.end(), rest.begin(), rest.end());
+    return tokens;
   }
   template <typename Condition>
   void Wait(std::unique_lock<std::mutex>& lock, Condition condition) {
@@ -124,14 +146,15 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<Ticket> ticket_;
-  int32_t first_ = -1;
+  std::map<int, int32_t> firsts_;  // by candidate
   int rank_ = 0;
-  std::vector<int32_t> rest_;
+  std::map<int, std::vector<int32_t>> rest_;
   int64_t kv_bytes_ = 0;
   int64_t cached_tokens_ = 0;
   bool prefill_ended_ = false;
   bool local_ = false;
-  bool finished_ = false;
+  int finished_ = 0;  // candidates
+  int candidates_ = 1;
   absl::Status failure_;
 };
 
@@ -202,8 +225,10 @@ class EnginePair {
   RequestKey Ask(const SequenceRequest& request, std::vector<PreparedMedia> media,
                  const std::shared_ptr<Answer>& answer) {
     const RequestKey key{SessionId{1}, ++requests_};
+    answer->set_candidates(request.candidates);
     decode_->Submit({.key = key, .epoch = RequestEpoch{1}, .request = request, .replies = answer});
     const Ticket ticket = answer->WaitForTicket();
+    if (!answer->failure().ok()) return key;
     EXPECT_TRUE(prefill_->Submit({.key = key,
                                   .request = request,
                                   .transfer = {ticket, RequestEpoch{1}},

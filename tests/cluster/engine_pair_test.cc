@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "runtime/base/clock.h"
 
 namespace cleave {
@@ -20,6 +22,42 @@ std::vector<Prompt> Prompts(DType kv_dtype) {
   return {maker.Make("one token", {}), maker.Make("text", {70}),
           maker.Make("picture", {5, kPicture, 9}), maker.Make("sound", {3, kSound, 4}),
           maker.Make("mixed", {12, kPicture, 6, kSound, 20, kPicture, 2})};
+}
+
+// One prefill and one transfer; each answer is that of its noise, however many there are.
+TEST(CandidatesTest, ShareThePromptAndDifferByTheirNoise) {
+  constexpr int kPicture = PromptMaker::kPicture;
+  PromptMaker maker(DType::kFloat32);
+  const SamplingParameters sampling{.temperature = 1.2f, .seed = 3};
+  for (const std::vector<int>& parts : {std::vector<int>{50}, {7}, {5, kPicture, 9}}) {
+    EnginePair pair(64);
+    const Prompt one = maker.Make("one", parts, 0, sampling);
+    const auto alone = std::make_shared<Answer>();
+    pair.Ask(one.request, one.media, alone);
+    EXPECT_EQ(alone->WaitForTokens(), one.expected);
+    const Prompt eight = maker.WithCandidates(one, 8);
+    const auto answers = std::make_shared<Answer>();
+    pair.Ask(eight.request, eight.media, answers);
+    EXPECT_EQ(answers->WaitForCandidates(), eight.candidates);
+    EXPECT_EQ(eight.candidates.front(), one.expected);
+    const std::set<std::vector<int32_t>> different(eight.candidates.begin(),
+                                                   eight.candidates.end());
+    EXPECT_GT(different.size(), 4u);
+    EXPECT_EQ(answers->kv_bytes(), alone->kv_bytes());
+    EXPECT_EQ(pair.unaccounted_pages(), 0);
+  }
+}
+
+TEST(CandidatesTest, ThoseThatWouldNeverFitAreRefused) {
+  constexpr int64_t kKvBytes = int64_t{1} << 20;  // 85 pages of 8 tokens
+  EnginePair pair(64, DType::kFloat32, kKvBytes);
+  PromptMaker maker(DType::kFloat32);
+  Prompt prompt = maker.Make("large", {300}, 100);
+  prompt.request.candidates = 8;
+  const auto answer = std::make_shared<Answer>();
+  pair.Ask(prompt.request, {}, answer);
+  EXPECT_EQ(GetReason(answer->failure()), Reason::kFieldInvalid);
+  EXPECT_EQ(GetErrorDetail(answer->failure())->field, "candidates");
 }
 
 // A small prompt that would fit must not overtake, again and again, a large one that waits for

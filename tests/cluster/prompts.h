@@ -26,6 +26,7 @@ struct Prompt {
   SequenceRequest request;
   std::vector<PreparedMedia> media;
   std::vector<int32_t> expected;
+  std::vector<std::vector<int32_t>> candidates;  // of each candidate; the first is `expected`
 };
 
 inline ImageTiles SomePicture(int rows, int columns) {
@@ -74,7 +75,14 @@ class PromptMaker {
       request.output_tokens_max = output_tokens;
     }
     request.cache_boundaries = {request.num_positions()};
-    prompt.expected = RunAlone(prompt);
+    Answer(prompt);
+    return prompt;
+  }
+
+  // The same prompt with so many answers.
+  Prompt WithCandidates(Prompt prompt, int candidates) {
+    prompt.request.candidates = candidates;
+    Answer(prompt);
     return prompt;
   }
 
@@ -86,7 +94,7 @@ class PromptMaker {
                               before.expected.end());
     for (const int part : parts) AddText(part, request);
     request.cache_boundaries = {before.request.num_positions(), request.num_positions()};
-    prompt.expected = RunAlone(prompt);
+    Answer(prompt);
     return prompt;
   }
 
@@ -116,7 +124,15 @@ class PromptMaker {
     AddSoft(SoftKind::kAudio, ids.audio_begin, ids.audio_soft, ids.audio_end, 11, prompt.request);
   }
 
-  std::vector<int32_t> RunAlone(const Prompt& prompt) {
+  void Answer(Prompt& prompt) {
+    prompt.candidates.clear();
+    for (int i = 0; i < prompt.request.candidates; ++i) {
+      prompt.candidates.push_back(RunAlone(prompt, i));
+    }
+    prompt.expected = prompt.candidates.front();
+  }
+
+  std::vector<int32_t> RunAlone(const Prompt& prompt, int candidate) {
     std::vector<RunnerMedia> media;
     for (size_t i = 0; i < prompt.media.size(); ++i) {
       const SoftSpan& span = prompt.request.media[i];
@@ -136,7 +152,7 @@ class PromptMaker {
       HostRows logits = runner_->Fetch(runner_->transformer().logits());
       const TokenChoice choice =
           ChooseToken(absl::MakeSpan(logits.values), prompt.request, LogitRules(prompt.request),
-                      runner_->positions(), sampler);
+                      runner_->positions(), sampler, candidate);
       tokens.push_back(choice.id);
       const int64_t count = static_cast<int64_t>(tokens.size());
       if (CheckFinish(prompt.request, tokens.back(), count, 512) != FinishCause::kNone) {

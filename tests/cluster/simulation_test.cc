@@ -36,6 +36,9 @@ std::vector<Prompt> MakePrompts() {
   prompts.push_back(maker.Make("sampled", {20}, 20, {.temperature = 1, .seed = 5}));
   prompts.push_back(
       maker.Make("sampled, filtered", {12}, 24, {.temperature = 0.7f, .top_k = 20, .seed = 6}));
+  prompts.push_back(maker.WithCandidates(prompts.back(), 3));
+  prompts.push_back(maker.WithCandidates(
+      maker.Make("candidates of a picture", {4, kPicture}, 12, {.temperature = 1, .seed = 7}), 2));
   prompts.push_back(maker.Make("long answer", {9}, 70));
   prompts.push_back(maker.Make("long answer to a picture", {kPicture, 10}, 50));
   prompts.push_back(maker.Make("one token", {11}, 1));

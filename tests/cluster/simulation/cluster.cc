@@ -21,6 +21,7 @@ SequenceOrder OrderOf(const SequenceRequest& request) {
                                    .seed = request.sampling.seed},
                       .stop_ids = request.stop_ids,
                       .output_tokens_max = static_cast<int>(request.output_tokens_max),
+                      .candidates = request.candidates,
                       .cache_boundaries = request.cache_boundaries,
                       .request_id = request.request_id};
   for (const SoftSpan& span : request.media) {
@@ -37,14 +38,15 @@ SequenceOrder OrderOf(const SequenceRequest& request) {
 
 class Cluster::Call final : public GenerationListener {
  public:
-  Call(const testing::Prompt& prompt, bool calm) : prompt_(prompt), calm_(calm) {}
-  TokenVerdict OnTokens(const AnswerTokens& tokens, EndCause) override {
+  Call(const testing::Prompt& prompt, bool calm)
+      : prompt_(prompt), calm_(calm), told_(prompt.candidates.size()) {}
+  TokenVerdict OnTokens(int candidate, const AnswerTokens& tokens, EndCause) override {
     EXPECT_FALSE(ended_) << "tokens after the end";
-    told_.insert(told_.end(), tokens.ids.begin(), tokens.ids.end());
-    const std::vector<int32_t>& expected = prompt_.expected;
-    EXPECT_LE(told_.size(), expected.size());
-    EXPECT_TRUE(told_.size() <= expected.size() &&
-                std::equal(told_.begin(), told_.end(), expected.begin()))
+    const std::vector<int32_t>& expected = prompt_.candidates.at(static_cast<size_t>(candidate));
+    std::vector<int32_t>& told = told_.at(static_cast<size_t>(candidate));
+    told.insert(told.end(), tokens.ids.begin(), tokens.ids.end());
+    EXPECT_TRUE(told.size() <= expected.size() &&
+                std::equal(told.begin(), told.end(), expected.begin()))
         << prompt_.name << ": other tokens than those of the model alone";
     return {};
   }
@@ -52,7 +54,7 @@ class Cluster::Call final : public GenerationListener {
     EXPECT_FALSE(std::exchange(ended_, true)) << "ended twice";
     status_ = result.status;
     if (status_.ok()) {
-      EXPECT_EQ(told_, prompt_.expected) << prompt_.name;
+      EXPECT_EQ(told_, prompt_.candidates) << prompt_.name;
       return;
     }
     EXPECT_FALSE(calm_) << status_;
@@ -68,7 +70,7 @@ class Cluster::Call final : public GenerationListener {
  private:
   const testing::Prompt& prompt_;
   const bool calm_;
-  std::vector<int32_t> told_;
+  std::vector<std::vector<int32_t>> told_;  // of each candidate
   bool ended_ = false;
   absl::Status status_;
 };
@@ -149,7 +151,8 @@ absl::StatusOr<Route> Cluster::ChooseAgain(const Route& last) { return Choose(la
 void Cluster::OnReplay(Reason reason, const Route&, const Route&) { ++tally_.replays[reason]; }
 
 void Cluster::StartRequest(Call& call) {
-  const bool local = call.prompt().media.empty() && walk_.OneIn(3);
+  const SequenceRequest& request = call.prompt().request;
+  const bool local = request.media.empty() && request.candidates == 1 && walk_.OneIn(3);
   absl::StatusOr<Route> route = Choose(local);
   if (!route.ok()) {  // a client asks again
     return events_.After(absl::Milliseconds(50), [this, &call] { StartRequest(call); });

@@ -94,20 +94,21 @@ class DecodeConnection::Replies final : public DecodeReplies {
     struct Step {
       RequestKey key;
       RequestEpoch epoch;
+      int candidate;
       int64_t first_index;
       AnswerTokens tokens;
       EndCause finish;
     };
     std::vector<Step> steps;
     for (const StepTokens& step : sequences) {
-      steps.push_back({step.key, step.epoch, step.first_index, Tokens(step.tokens),
+      steps.push_back({step.key, step.epoch, step.candidate, step.first_index, Tokens(step.tokens),
                        FromProto(FinishToProto(step.finish))});
     }
     connection_.Back(session_, [&c = connection_, steps = std::move(steps)] {
       for (const Step& step : steps) {
         if (const auto events = c.Find(step.key, step.epoch)) {
-          events->OnStepTokens(static_cast<uint32_t>(step.epoch), step.first_index, step.tokens,
-                               step.finish, std::nullopt);
+          events->OnStepTokens(static_cast<uint32_t>(step.epoch), step.candidate, step.first_index,
+                               step.tokens, step.finish, std::nullopt);
         }
       }
     });
@@ -162,13 +163,13 @@ class PrefillConnection::Replies final : public PrefillReplies {
  public:
   Replies(PrefillConnection& connection, SessionId session)
       : connection_(connection), session_(session) {}
-  void OnFirstToken(RequestKey key, RequestEpoch epoch, const TokenChoice& first,
+  void OnFirstToken(RequestKey key, RequestEpoch epoch, int candidate, const TokenChoice& first,
                     FinishCause finish, const PrefillTimings& timings) override {
     connection_.tally_.cached_prompts += timings.cached_tokens > 0 ? 1 : 0;
-    connection_.Back(session_, [&c = connection_, key, epoch, id = first.id,
+    connection_.Back(session_, [&c = connection_, key, epoch, candidate, id = first.id,
                                 finish = FromProto(FinishToProto(finish))] {
       if (const auto events = c.Find(key, epoch)) {
-        events->OnFirstToken(static_cast<uint32_t>(epoch), Tokens({id}), finish, {});
+        events->OnFirstToken(static_cast<uint32_t>(epoch), candidate, Tokens({id}), finish, {});
       }
     });
   }
