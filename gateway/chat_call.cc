@@ -36,6 +36,20 @@ v1::FinishReason ToProto(EndCause cause) {
   return v1::FINISH_REASON_UNSPECIFIED;
 }
 
+// A turn that the model has ended may be one that waits for its calls' results.
+v1::FinishReason ReasonFor(EndCause cause, const ReplyAssembler& assembler) {
+  if (cause != EndCause::kStopId) return ToProto(cause);
+  if (assembler.tool_calls() > 0) return v1::FINISH_REASON_TOOL_CALLS;
+  return assembler.has_malformed_call() ? v1::FINISH_REASON_MALFORMED_TOOL_CALL
+                                        : v1::FINISH_REASON_STOP;
+}
+
+v1::GenerateEvent EventOf(int candidate) {
+  v1::GenerateEvent event;
+  event.set_candidate(static_cast<uint32_t>(candidate));
+  return event;
+}
+
 v1::Timings ToProto(const GenerationResult& result) {
   v1::Timings timings;
   const PrefillPhases& prefill = result.prefill_phases;
@@ -167,7 +181,8 @@ absl::Status ChatCall::CountAndQueue(const ChatRequest& request, Prompt prompt) 
 RouteKind ChatCall::KindOfRoute(const ChatRequest& request, const Prompt& prompt) const {
   if (request.route) return *request.route;
   const bool is_short = static_cast<int>(prompt.ids.size()) <= backend_.local_prompt_tokens_max;
-  return is_short && prompt.media.empty() ? RouteKind::kLocal : RouteKind::kDisaggregated;
+  const bool can_be_local = prompt.media.empty() && request.candidates == 1;
+  return is_short && can_be_local ? RouteKind::kLocal : RouteKind::kDisaggregated;
 }
 
 absl::StatusOr<absl::Time> ChatCall::Deadline() const {
@@ -192,6 +207,7 @@ absl::StatusOr<SequenceOrder> ChatCall::MakeOrder(const ChatRequest& request, Pr
                       .log_probabilities = request.log_probabilities,
                       .stop_ids = request.stop_ids,
                       .output_tokens_max = output_tokens_max,
+                      .candidates = request.candidates,
                       .cache_boundaries = std::move(prompt.cache_boundaries),
                       .cache_salt = request.cache_salt,
                       .request_id = info_.request_id};
@@ -218,8 +234,11 @@ absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route r
   decode_worker_ = route.decode->name();
   stop_ = request.stop;
   include_thoughts_ = request.include_thoughts;
-  assembler_ = std::make_unique<ReplyAssembler>(backend_.model->tokenizer->vocabulary(),
-                                                request.stop, prompt.ends_in_thought);
+  for (int i = 0; i < request.candidates; ++i) {
+    replies_.push_back({std::make_unique<ReplyAssembler>(backend_.model->tokenizer->vocabulary(),
+                                                         request.stop, prompt.ends_in_thought),
+                        std::nullopt});
+  }
   const bool is_local = route.is_local();
   number_ = backend_.pool->NextNumber();
   ASSIGN_OR_RETURN(SequenceOrder order, MakeOrder(request, std::move(prompt), output_tokens_max));
@@ -278,32 +297,40 @@ void ChatCall::Cancel() {
 
 // ---- From the generation.
 
-TokenVerdict ChatCall::OnTokens(const AnswerTokens& tokens, EndCause cause) {
+void ChatCall::ObserveStep(Reply& reply, int tokens) {
   const absl::Time now = backend_.clock->Now();
-  if (!last_step_) {
+  if (usage_.output_tokens() == 0) {
     slot_.LeaveQueue();
     backend_.metrics->queue_tokens.Set(static_cast<double>(backend_.admission->queued_tokens()));
     backend_.metrics->request_ttft_seconds.Observe(absl::ToDoubleSeconds(now - accepted_));
-  } else {
-    backend_.metrics->request_itl_seconds.Observe(absl::ToDoubleSeconds(now - *last_step_));
   }
-  last_step_ = now;
-  const auto count = static_cast<int>(tokens.ids.size());
-  backend_.metrics->output_tokens_total.Increment(count);
-  usage_.set_output_tokens(usage_.output_tokens() + static_cast<uint32_t>(count));
+  if (reply.last_step) {
+    backend_.metrics->request_itl_seconds.Observe(absl::ToDoubleSeconds(now - *reply.last_step));
+  }
+  reply.last_step = now;
+  backend_.metrics->output_tokens_total.Increment(tokens);
+  usage_.set_output_tokens(usage_.output_tokens() + static_cast<uint32_t>(tokens));
+}
 
+TokenVerdict ChatCall::OnTokens(int candidate, const AnswerTokens& tokens, EndCause cause) {
+  Reply& reply = ReplyOf(candidate);
+  const auto count = static_cast<int>(tokens.ids.size());
+  ObserveStep(reply, count);
   absl::Span<const TokenId> shown = tokens.ids;
   if (cause == EndCause::kStopId) shown.remove_suffix(1);  // the stop id is not shown
   ReplyDelta delta;
-  if (!assembler_->Push(shown, delta).ok() ||
+  if (!reply.assembler->Push(shown, delta).ok() ||
       !AreKnown(tokens, backend_.model->tokenizer->vocabulary())) {
     return {.enough = false, .error = InvariantError("a worker sent an id outside the vocabulary")};
   }
-  if (cause != EndCause::kNone) assembler_->Finish(delta);
+  if (cause != EndCause::kNone) reply.assembler->Finish(delta);
   usage_.set_thought_tokens(usage_.thought_tokens() + static_cast<uint32_t>(delta.thought_tokens));
-  absl::Status sent = SendLogProbabilities(tokens);
-  if (sent.ok()) sent = SendDelta(std::move(delta), count);
-  return {.enough = assembler_->stopped_by().has_value(), .error = sent};
+  const bool stopped = reply.assembler->stopped_by().has_value();
+  if (stopped) cause = EndCause::kStopString;
+  absl::Status sent = SendLogProbabilities(candidate, tokens);
+  if (sent.ok()) sent = SendDelta(candidate, std::move(delta), count);
+  if (sent.ok() && cause != EndCause::kNone) sent = SendFinished(candidate, cause);
+  return {.enough = stopped, .error = sent};
 }
 
 void ChatCall::OnEnd(const GenerationResult& result) {
@@ -318,7 +345,6 @@ void ChatCall::OnEnd(const GenerationResult& result) {
   usage_.set_cached_prompt_tokens(static_cast<uint32_t>(result.prefill_phases.cached_tokens));
   backend_.metrics->CountEnd(result);
   absl::Status status = result.status;
-  if (status.ok()) status = SendFinished(result.cause);
   if (status.ok()) status = SendSummary(&result);
   End(status);
 }
@@ -335,7 +361,7 @@ absl::Status ChatCall::SendStarted(uint64_t seed) {
   return sink_.OnEvent(std::move(event));
 }
 
-absl::Status ChatCall::SendLogProbabilities(const AnswerTokens& tokens) {
+absl::Status ChatCall::SendLogProbabilities(int candidate, const AnswerTokens& tokens) {
   if (tokens.log_probabilities.empty()) return absl::OkStatus();
   const Vocabulary& vocabulary = backend_.model->tokenizer->vocabulary();
   const auto fill = [&](TokenId id, float value, v1::TokenLogProbability& out) {
@@ -344,8 +370,7 @@ absl::Status ChatCall::SendLogProbabilities(const AnswerTokens& tokens) {
     out.set_token(bytes.data(), bytes.size());
     out.set_log_probability(value);
   };
-  v1::GenerateEvent event;
-  event.set_candidate(0);
+  v1::GenerateEvent event = EventOf(candidate);
   for (size_t i = 0; i < tokens.ids.size(); ++i) {
     v1::TokenLogProbabilities& out = *event.mutable_log_probabilities()->add_tokens();
     fill(tokens.ids[i], tokens.log_probabilities[i].chosen, *out.mutable_chosen());
@@ -355,56 +380,48 @@ absl::Status ChatCall::SendLogProbabilities(const AnswerTokens& tokens) {
 }
 
 // The step's tokens are told with what they belong to; calls are counted with the text.
-absl::Status ChatCall::SendDelta(ReplyDelta delta, int tokens) {
+absl::Status ChatCall::SendDelta(int candidate, ReplyDelta delta, int tokens) {
   const int text_tokens = tokens - delta.thought_tokens;
   if (delta.thought_tokens > 0 || !delta.thought.empty()) {
-    v1::GenerateEvent event;
-    event.set_candidate(0);
+    v1::GenerateEvent event = EventOf(candidate);
     event.mutable_thought()->set_tokens(static_cast<uint32_t>(delta.thought_tokens));
     if (include_thoughts_) event.mutable_thought()->set_text(std::move(delta.thought));
     RETURN_IF_ERROR(sink_.OnEvent(std::move(event)));
   }
   if (text_tokens > 0 || !delta.text.empty()) {
-    v1::GenerateEvent event;
-    event.set_candidate(0);
+    v1::GenerateEvent event = EventOf(candidate);
     event.mutable_text()->set_tokens(static_cast<uint32_t>(text_tokens));
     event.mutable_text()->set_text(std::move(delta.text));
     RETURN_IF_ERROR(sink_.OnEvent(std::move(event)));
   }
-  const auto first_call = assembler_->tool_calls() - static_cast<int>(delta.tool_calls.size());
-  for (size_t i = 0; i < delta.tool_calls.size(); ++i) {
-    RETURN_IF_ERROR(SendToolCall(std::move(delta.tool_calls[i]), first_call + static_cast<int>(i)));
+  int call = ReplyOf(candidate).assembler->tool_calls() - static_cast<int>(delta.tool_calls.size());
+  for (ParsedToolCall& parsed : delta.tool_calls) {
+    RETURN_IF_ERROR(SendToolCall(candidate, std::move(parsed), call++));
   }
   return absl::OkStatus();
 }
 
 // The id follows from the answer's, so it names the call in logs too.
-absl::Status ChatCall::SendToolCall(ParsedToolCall call, int index) {
-  v1::GenerateEvent event;
-  event.set_candidate(0);
+absl::Status ChatCall::SendToolCall(int candidate, ParsedToolCall call, int index) {
+  v1::GenerateEvent event = EventOf(candidate);
   v1::ToolCallDelta& delta = *event.mutable_tool_call();
   delta.set_index(static_cast<uint32_t>(index));
-  delta.set_id(absl::StrCat("call-", absl::StripPrefix(response_id_, kResponsePrefix), "-", index));
+  const std::string middle = candidate == 0 ? "" : absl::StrCat("-c", candidate);
+  delta.set_id(
+      absl::StrCat("call-", absl::StripPrefix(response_id_, kResponsePrefix), middle, "-", index));
   delta.set_name(std::move(call.name));
   delta.set_arguments(std::move(call.arguments));
   return sink_.OnEvent(std::move(event));
 }
 
-// A turn that the model has ended may be one that waits for its calls' results.
-v1::FinishReason ChatCall::ReasonFor(EndCause cause) const {
-  if (cause != EndCause::kStopId) return ToProto(cause);
-  if (assembler_->tool_calls() > 0) return v1::FINISH_REASON_TOOL_CALLS;
-  return assembler_->has_malformed_call() ? v1::FINISH_REASON_MALFORMED_TOOL_CALL
-                                          : v1::FINISH_REASON_STOP;
-}
-
-absl::Status ChatCall::SendFinished(EndCause cause) {
-  v1::GenerateEvent event;
-  event.set_candidate(0);
-  event.mutable_finished()->set_reason(ReasonFor(cause));
+absl::Status ChatCall::SendFinished(int candidate, EndCause cause) {
+  const ReplyAssembler& assembler = *ReplyOf(candidate).assembler;
+  v1::GenerateEvent event = EventOf(candidate);
+  event.mutable_finished()->set_reason(ReasonFor(cause, assembler));
   if (cause == EndCause::kStopString) {
-    event.mutable_finished()->set_stop_string(stop_[*assembler_->stopped_by()]);
+    event.mutable_finished()->set_stop_string(stop_[*assembler.stopped_by()]);
   }
+  backend_.metrics->request_finished_total.at(cause)->Increment();
   return sink_.OnEvent(std::move(event));
 }
 

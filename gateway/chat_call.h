@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -76,6 +77,12 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   void Cancel();
 
  private:
+  // One answer on its way to the client.
+  struct Reply {
+    std::unique_ptr<ReplyAssembler> assembler;
+    std::optional<absl::Time> last_step;
+  };
+
   void Run(const grpc::ByteBuffer& bytes);
   absl::Status Prepare(const grpc::ByteBuffer& bytes);
   absl::Status CountAndQueue(const ChatRequest& request, Prompt prompt);
@@ -87,15 +94,16 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   absl::StatusOr<absl::Time> Deadline() const;
   bool IsCancelled();
 
-  TokenVerdict OnTokens(const AnswerTokens& tokens, EndCause cause) override;
+  TokenVerdict OnTokens(int candidate, const AnswerTokens& tokens, EndCause cause) override;
   void OnEnd(const GenerationResult& result) override;
 
+  Reply& ReplyOf(int candidate) { return replies_[static_cast<size_t>(candidate)]; }
+  void ObserveStep(Reply& reply, int tokens);
   absl::Status SendStarted(uint64_t seed);
-  absl::Status SendLogProbabilities(const AnswerTokens& tokens);
-  absl::Status SendDelta(ReplyDelta delta, int tokens);
-  absl::Status SendToolCall(ParsedToolCall call, int index);
-  v1::FinishReason ReasonFor(EndCause cause) const;
-  absl::Status SendFinished(EndCause cause);
+  absl::Status SendLogProbabilities(int candidate, const AnswerTokens& tokens);
+  absl::Status SendDelta(int candidate, ReplyDelta delta, int tokens);
+  absl::Status SendToolCall(int candidate, ParsedToolCall call, int index);
+  absl::Status SendFinished(int candidate, EndCause cause);
   absl::Status SendSummary(const GenerationResult* result);
   void CountRefusal(const absl::Status& status);
   void End(const absl::Status& status);
@@ -117,11 +125,10 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   v1::Usage usage_;
   std::vector<std::string> stop_;
   bool include_thoughts_ = false;
-  std::unique_ptr<ReplyAssembler> assembler_;
+  std::vector<Reply> replies_;  // of each candidate
   std::string prefill_worker_, decode_worker_;
   RequestNumber number_{};
   bool accepted_by_admission_ = false;  // and counted as such
-  std::optional<absl::Time> last_step_;
 };
 
 }  // namespace cleave

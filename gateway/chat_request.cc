@@ -67,6 +67,31 @@ absl::Status ReadStopIds(const v1::GenerateRequest& request, const ServedModel& 
   return absl::OkStatus();
 }
 
+absl::StatusOr<int> ReadCandidates(const v1::GenerateRequest& request,
+                                   const RequestLimits& limits) {
+  if (request.candidates() <= static_cast<uint32_t>(limits.candidates_max)) {
+    return std::max(static_cast<int>(request.candidates()), 1);
+  }
+  return Invalid("candidates", absl::StrCat("1 to ", limits.candidates_max),
+                 absl::StrCat(request.candidates()));
+}
+
+// What a decode worker does alone is one answer to a prompt of text.
+absl::StatusOr<std::optional<RouteKind>> ReadRoute(const v1::GenerateRequest& request,
+                                                   const ChatRequest& read) {
+  if (request.route() == v1::ROUTE_DISAGGREGATED) return RouteKind::kDisaggregated;
+  if (request.route() != v1::ROUTE_LOCAL) return std::nullopt;
+  if (!read.media.empty()) {
+    return Invalid("route", "LOCAL for requests without media only",
+                   absl::StrCat("LOCAL with ", read.media.size(), " media"));
+  }
+  if (read.candidates > 1) {
+    return Invalid("route", "LOCAL for one candidate only",
+                   absl::StrCat("LOCAL with ", read.candidates, " candidates"));
+  }
+  return RouteKind::kLocal;
+}
+
 absl::Status CheckChoices(const v1::GenerateRequest& request) {
   if (!v1::ThinkingMode_IsValid(request.thinking())) {
     return Invalid("thinking", "OFF or ON", absl::StrCat(static_cast<int>(request.thinking())));
@@ -107,6 +132,7 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
     read.output_tokens_max = static_cast<int>(
         std::min<uint32_t>(tokens, static_cast<uint32_t>(std::numeric_limits<int>::max())));
   }
+  ASSIGN_OR_RETURN(read.candidates, ReadCandidates(request, model.limits));
   RETURN_IF_ERROR(ReadStop(request, model.limits, read.stop));
   RETURN_IF_ERROR(ReadStopIds(request, model, read.stop_ids));
   FieldReader fields(model.limits);
@@ -117,12 +143,7 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
   ASSIGN_OR_RETURN(std::vector<Tool> tools, ReadTools(request, model.limits, fields));
   if (request.tool_choice() != v1::TOOL_CHOICE_NONE) read.conversation.tools = std::move(tools);
   RETURN_IF_ERROR(ReadMessages(request, model, fields, read));
-  if (request.route() == v1::ROUTE_DISAGGREGATED) read.route = RouteKind::kDisaggregated;
-  if (request.route() == v1::ROUTE_LOCAL) read.route = RouteKind::kLocal;
-  if (read.route == RouteKind::kLocal && !read.media.empty()) {
-    return Invalid("route", "LOCAL for requests without media only",
-                   absl::StrCat("LOCAL with ", read.media.size(), " media"));
-  }
+  ASSIGN_OR_RETURN(read.route, ReadRoute(request, read));
   return read;
 }
 

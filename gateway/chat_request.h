@@ -41,6 +41,7 @@ struct ChatRequest {
   RulesChoice rules;
   std::optional<uint32_t> log_probabilities;  // likeliest tokens told beside each
   std::optional<int> output_tokens_max;
+  int candidates = 1;  // answers
   std::vector<std::string> stop;
   std::vector<TokenId> stop_ids;   // beside the model's own
   std::optional<RouteKind> route;  // absent: the gateway chooses

@@ -50,8 +50,9 @@ void DecodeConnection::OnStep(const cluster::v1::StepTokens& step) {
     for (const cluster::v1::TokenLogProbabilities& place : sequence.log_probabilities()) {
       tokens.log_probabilities.push_back(FromProto(place));
     }
-    events->OnStepTokens(sequence.epoch(), sequence.first_index(), std::move(tokens),
-                         FromProto(sequence.finish()), phases);
+    events->OnStepTokens(sequence.epoch(), static_cast<int>(sequence.candidate()),
+                         sequence.first_index(), std::move(tokens), FromProto(sequence.finish()),
+                         phases);
   }
 }
 

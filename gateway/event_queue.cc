@@ -42,13 +42,14 @@ absl::Status EventQueue::Push(v1::GenerateEvent event) {
   }
   if (is_step) ++steps_;
   if (events_.size() >= events_max_) {
-    // Log-probabilities may come earlier than what shows their tokens, but nothing else may.
-    const size_t reach = event.has_log_probabilities() ? events_.size() : 1;
-    for (size_t back = 1; back <= reach; ++back) {
-      Waiting& waiting = events_[events_.size() - back];
-      if (!Merge(event, waiting.event)) continue;
-      waiting.steps += is_step ? 1 : 0;
-      return absl::OkStatus();
+    for (auto waiting = events_.rbegin(); waiting != events_.rend(); ++waiting) {
+      if (Merge(event, waiting->event)) {
+        waiting->steps += is_step ? 1 : 0;
+        return absl::OkStatus();
+      }
+      // Log-probabilities may come earlier than what shows their tokens; of one candidate nothing
+      // else may come earlier than another event.
+      if (!event.has_log_probabilities() && event.candidate() == waiting->event.candidate()) break;
     }
   }
   events_.push_back({std::move(event), is_step ? 1 : 0});

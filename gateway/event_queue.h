@@ -11,8 +11,8 @@
 namespace cleave {
 
 // From `events_max` waiting ones on, text, thoughts and log-probabilities are added to the last one
-// where it is of the same kind. A client that is `steps_max` deltas of them behind is given up,
-// which bounds the tool calls between them too. Not thread-safe.
+// of their candidate where it is of the same kind. A client that is `steps_max` deltas of them
+// behind is given up, which bounds the tool calls between them too. Not thread-safe.
 class EventQueue {
  public:
   static constexpr size_t kEventsMax = 64;

@@ -173,7 +173,6 @@ void GatewayMetrics::CountEnd(const GenerationResult& result) {
   if (GetReason(result.status) == Reason::kCancelled) {
     request_cancelled_total.at(result.phase)->Increment();
   }
-  if (result.status.ok()) request_finished_total.at(result.cause)->Increment();
   if (!result.time_to_first_token) return;
   request_output_tokens.Observe(result.output_tokens);
   Observe(phase_queue_seconds, result.dispatch + result.prefill_phases.queue);

@@ -1,9 +1,10 @@
 #include "gateway/generation.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "gateway/request_error.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
@@ -47,7 +48,9 @@ Generation::Generation(GenerationOptions options, std::shared_ptr<GenerationList
       clock_(clock),
       listener_(std::move(listener)),
       order_(std::move(options.order)),
-      route_(std::move(options.route)) {}
+      route_(std::move(options.route)),
+      tracks_(static_cast<size_t>(order_.candidates),
+              AnswerTrack(order_.output_tokens_max, order_.log_probabilities.has_value())) {}
 
 bool Generation::ended() const {
   MutexLock lock(mutex_);
@@ -65,7 +68,7 @@ absl::Duration Generation::TimeLeft() const {
 void Generation::Start() {
   MutexLock lock(mutex_);
   if (listener_ == nullptr) return;
-  if (!ExpectAtDecode()) End(NoDecodeWorker(), EndCause::kNone);
+  if (!ExpectAtDecode()) End(NoDecodeWorker());
 }
 
 // False: it is not connected.
@@ -117,34 +120,32 @@ void Generation::SendRun() {
 
 // ---- Tokens.
 
-void Generation::OnFirstToken(uint32_t epoch, AnswerTokens token, EndCause finish,
+void Generation::OnFirstToken(uint32_t epoch, int candidate, AnswerTokens token, EndCause finish,
                               const PrefillPhases& phases) {
   MutexLock lock(mutex_);
-  if (!IsCurrent(epoch) || first_token_came_) return;
+  if (!IsCurrent(epoch)) return;
   if (!first_token_at_) result_.prefill_phases = phases;
   NoteFirstToken();
   if (phase_ <= GenerationPhase::kPrefill) {
     phase_ = has_steps_ ? GenerationPhase::kDecode : GenerationPhase::kTransfer;
   }
-  if (finish != EndCause::kNone) prefill_holds_ = false;  // nothing is left to transfer
-  AddTokens(tokens_before_, std::move(token), finish);
+  AddTokens(candidate, static_cast<int64_t>(order_.emitted_ids.size()), std::move(token), finish);
 }
 
-void Generation::OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens,
-                              EndCause finish, const std::optional<DecodePhases>& phases) {
+void Generation::OnStepTokens(uint32_t epoch, int candidate, int64_t first_index,
+                              AnswerTokens tokens, EndCause finish,
+                              const std::optional<DecodePhases>& phases) {
   MutexLock lock(mutex_);
   if (!IsCurrent(epoch) || tokens.ids.empty()) return;
   has_steps_ = true;
   if (order_.local) NoteFirstToken();
   prefill_holds_ = false;  // a sequence that decodes has all its KV
-  if (first_token_came_) phase_ = GenerationPhase::kDecode;
-  if (finish != EndCause::kNone) decode_holds_ = false;
+  if (order_.local || phase_ == GenerationPhase::kTransfer) phase_ = GenerationPhase::kDecode;
   if (phases) result_.decode_phases = *phases;
-  AddTokens(first_index, std::move(tokens), finish);
+  AddTokens(candidate, first_index, std::move(tokens), finish);
 }
 
 void Generation::NoteFirstToken() {
-  first_token_came_ = true;
   if (first_token_at_) return;
   first_token_at_ = clock_.Now();
   result_.time_to_first_token = *first_token_at_ - accepted_;
@@ -153,48 +154,49 @@ void Generation::NoteFirstToken() {
   }
 }
 
-void Generation::AddTokens(int64_t first_index, AnswerTokens tokens, EndCause finish) {
-  const int64_t end = first_index + static_cast<int64_t>(tokens.ids.size());
-  if (first_index < 0 || end > order_.output_tokens_max ||
-      (tokens_total_ && end > *tokens_total_)) {
-    return End(InvariantError("a worker sent tokens beyond the answer's end"), EndCause::kNone);
+void Generation::AddTokens(int candidate, int64_t first_index, AnswerTokens tokens,
+                           EndCause finish) {
+  if (candidate < 0 || candidate >= order_.candidates) {
+    return End(InvariantError("a worker sent tokens of a candidate that was not asked for"));
   }
-  const size_t wanted = order_.log_probabilities ? tokens.ids.size() : 0;
-  if (tokens.log_probabilities.size() != wanted) {
-    return End(InvariantError("a worker sent tokens without their log-probabilities"),
-               EndCause::kNone);
+  AnswerTrack& track = tracks_[static_cast<size_t>(candidate)];
+  const absl::StatusOr<AnswerTokens> fresh = track.Add(first_index, std::move(tokens), finish);
+  if (!fresh.ok()) return End(fresh.status());
+  if (std::all_of(tracks_.begin(), tracks_.end(), std::mem_fn(&AnswerTrack::has_end))) {
+    // Without steps the decode worker still has its ticket, but nothing was left to transfer.
+    (has_steps_ ? decode_holds_ : prefill_holds_) = false;
   }
-  if (finish != EndCause::kNone && !tokens_total_) {
-    tokens_total_ = end;
-    finish_ = finish;
-  }
-  AnswerTokens& kept = early_[first_index];
-  if (tokens.ids.size() > kept.ids.size()) kept = std::move(tokens);
-  Deliver();
+  if (!fresh->ids.empty()) Tell(candidate, *fresh);
 }
 
-void Generation::Deliver() {
-  AnswerTokens fresh;
-  std::vector<TokenId>& answer = order_.emitted_ids;
-  while (!early_.empty() && early_.begin()->first <= static_cast<int64_t>(answer.size())) {
-    const auto& [first, tokens] = *early_.begin();
-    // Less than all of it may have been told before.
-    for (size_t i = answer.size() - static_cast<size_t>(first); i < tokens.ids.size(); ++i) {
-      answer.push_back(tokens.ids[i]);
-      fresh.ids.push_back(tokens.ids[i]);
-      if (!tokens.log_probabilities.empty()) {
-        fresh.log_probabilities.push_back(tokens.log_probabilities[i]);
-      }
-    }
-    early_.erase(early_.begin());
+void Generation::Tell(int candidate, const AnswerTokens& tokens) {
+  AnswerTrack& track = tracks_[static_cast<size_t>(candidate)];
+  const EndCause cause = track.cause();
+  const TokenVerdict verdict = listener_->OnTokens(candidate, tokens, cause);
+  if (!verdict.error.ok()) return End(verdict.error);
+  if (verdict.enough || cause != EndCause::kNone) track.Close();
+  if (std::all_of(tracks_.begin(), tracks_.end(), std::mem_fn(&AnswerTrack::closed))) {
+    End(absl::OkStatus());
   }
-  if (fresh.ids.empty()) return;
-  const bool is_last = tokens_total_ == static_cast<int64_t>(answer.size());
-  const EndCause cause = is_last ? finish_ : EndCause::kNone;
-  const TokenVerdict verdict = listener_->OnTokens(fresh, cause);
-  if (!verdict.error.ok()) return End(verdict.error, EndCause::kNone);
-  if (verdict.enough) return End(absl::OkStatus(), EndCause::kStopString);
-  if (is_last) End(absl::OkStatus(), cause);
+}
+
+// With emitted_ids, the first token comes behind them.
+bool Generation::HasFirstTokens() const {
+  const size_t before = order_.emitted_ids.size();
+  return std::all_of(tracks_.begin(), tracks_.end(), [before](const AnswerTrack& track) {
+    return track.closed() || track.told().size() > before;
+  });
+}
+
+bool Generation::NeedsDecode() const {
+  return std::any_of(tracks_.begin(), tracks_.end(),
+                     [](const AnswerTrack& track) { return !track.closed() && !track.has_end(); });
+}
+
+int Generation::TokensTold() const {
+  size_t told = 0;
+  for (const AnswerTrack& track : tracks_) told += track.told().size();
+  return static_cast<int>(told);
 }
 
 // ---- Ends.
@@ -211,7 +213,7 @@ void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
   if (!IsCurrent(epoch)) return;
   decode_holds_ = false;
   LogIfUntyped(route_.decode->name(), order_, status);
-  if (tokens_total_) return;  // its last token came before
+  if (!NeedsDecode()) return;  // the last tokens came before
   GoOn(status.ok() ? InvariantError("the decode worker ended without a finish") : ErrorOf(status));
 }
 
@@ -221,10 +223,10 @@ void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
   prefill_holds_ = false;
   LogIfUntyped(route_.prefill->name(), order_, status);
   // With steps there, the KV has arrived, whatever the prefill worker could still learn of it.
-  if (status.ok() && first_token_came_ && result_.replays == 0) {
+  if (status.ok() && first_token_at_ && result_.replays == 0) {
     result_.transfer_exposed = clock_.Now() - *first_token_at_;
   }
-  if (first_token_came_ && (status.ok() || has_steps_)) return;
+  if (HasFirstTokens() && (status.ok() || has_steps_)) return;
   GoOn(status.ok() ? InvariantError("the prefill worker ended without a first token")
                    : WithRequestField(ErrorOf(status), order_.media));
 }
@@ -232,7 +234,7 @@ void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
 void Generation::OnDecodeLost(uint32_t epoch) {
   MutexLock lock(mutex_);
   if (!IsCurrent(epoch)) return;
-  const bool was_needed = !tokens_total_;
+  const bool was_needed = NeedsDecode();
   decode_holds_ = false;
   ++workers_lost_;
   if (was_needed) GoOn(WorkerLost("decode"));
@@ -241,7 +243,7 @@ void Generation::OnDecodeLost(uint32_t epoch) {
 void Generation::OnPrefillLost(uint32_t epoch) {
   MutexLock lock(mutex_);
   if (!IsCurrent(epoch)) return;
-  const bool was_needed = prefill_holds_ || !first_token_came_;
+  const bool was_needed = prefill_holds_ || !HasFirstTokens();
   prefill_holds_ = false;
   ++workers_lost_;
   if (was_needed) GoOn(WorkerLost("prefill"));
@@ -267,31 +269,30 @@ bool Generation::MayGoOn(const absl::Status& why) const {
       return true;
     case Reason::kQueueFull:
     case Reason::kKvCacheFull:
-      return !order_.emitted_ids.empty();
+      return TokensTold() > 0;
     default:
       return false;
   }
 }
 
-// The workers cannot go on with it. Others do where these stopped, or it ends with `why`.
+// The workers cannot go on with it. Others do where these stopped, or, with several candidates, do
+// it again; or it ends with `why`.
 void Generation::GoOn(const absl::Status& why) {
   const Reason reason = GetReason(why);
   // Those that ask for patience come as often as they must.
   const bool is_failure = reason != Reason::kPreempted && reason != Reason::kDraining &&
                           reason != Reason::kQueueFull && reason != Reason::kKvCacheFull;
   if (is_failure) ++failed_tries_;
-  if (!MayGoOn(why)) return End(why, EndCause::kNone);
+  if (!MayGoOn(why)) return End(why);
   ReleaseWorkers(why);
   ++epoch_;
   ++result_.replays;
   phase_ = GenerationPhase::kQueue;
   ticket_.reset();
   media_sent_ = 0;
-  has_steps_ = first_token_came_ = false;
-  tokens_before_ = static_cast<int64_t>(order_.emitted_ids.size());
-  early_.clear();
-  tokens_total_.reset();
-  finish_ = EndCause::kNone;
+  has_steps_ = false;
+  for (AnswerTrack& track : tracks_) track.BeginAgain(why);
+  if (tracks_.size() == 1) order_.emitted_ids = tracks_[0].told();
   last_error_ = why;
   give_up_at_ = clock_.Now() + kReroutePatience;
   const bool at_once = reason == Reason::kPreempted || (is_failure && failed_tries_ == 1);
@@ -316,7 +317,7 @@ void Generation::Restart(uint32_t epoch) {
     if (ExpectAtDecode()) return rerouter_->OnReplay(GetReason(last_error_), last, route_);
     route_ = std::move(last);  // what has computed something
   }
-  if (clock_.Now() >= give_up_at_) return End(last_error_, EndCause::kNone);
+  if (clock_.Now() >= give_up_at_) return End(last_error_);
   RestartAfter(kReroutePause);
 }
 
@@ -324,23 +325,22 @@ void Generation::Restart(uint32_t epoch) {
 
 void Generation::Cancel(const absl::Status& why) {
   MutexLock lock(mutex_);
-  if (listener_ != nullptr) End(why, EndCause::kNone);
+  if (listener_ != nullptr) End(why);
 }
 
 void Generation::OnDeadline() {
   MutexLock lock(mutex_);
-  if (listener_ != nullptr) End(DeadlineError(phase_), EndCause::kNone);
+  if (listener_ != nullptr) End(DeadlineError(phase_));
 }
 
-void Generation::End(const absl::Status& status, EndCause cause) {
+void Generation::End(const absl::Status& status) {
   ReleaseWorkers(status);
   const absl::Time now = clock_.Now();
   result_.status = status;
-  result_.cause = cause;
   result_.phase = phase_;
   if (!route_.is_local()) result_.prefill_worker = route_.prefill->name();
   result_.decode_worker = route_.decode->name();
-  result_.output_tokens = static_cast<int>(order_.emitted_ids.size());
+  result_.output_tokens = TokensTold();
   result_.total = now - accepted_;
   if (first_token_at_ && result_.decode_phases.decode == absl::ZeroDuration()) {
     result_.decode_phases.decode = now - *first_token_at_;

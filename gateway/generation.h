@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
+#include "gateway/answer_track.h"
 #include "gateway/sequence_order.h"
 #include "gateway/worker.h"
 #include "runtime/base/clock.h"
@@ -28,15 +27,14 @@ enum class GenerationPhase {
 
 // How a request ended, and what its end tells.
 struct GenerationResult {
-  absl::Status status;  // always typed when not OK
-  EndCause cause = EndCause::kNone;
+  absl::Status status;                              // always typed when not OK
   GenerationPhase phase = GenerationPhase::kQueue;  // in which it ended
-  int output_tokens = 0;
-  int replays = 0;                            // tries after the first
-  std::string prefill_worker, decode_worker;  // names, of the last try; empty: none took part
-  absl::Duration dispatch;                    // accepted until the prefill worker had the order
-  PrefillPhases prefill_phases;               // zero before the first token
-  DecodePhases decode_phases;  // decode is measured here when the worker did not tell
+  int output_tokens = 0;                            // of all candidates
+  int replays = 0;                                  // tries after the first
+  std::string prefill_worker, decode_worker;        // names, of the last try; empty: none took part
+  absl::Duration dispatch;       // accepted until the prefill worker had the order
+  PrefillPhases prefill_phases;  // zero before the first token
+  DecodePhases decode_phases;    // decode is measured here when the worker did not tell
   std::optional<absl::Duration> time_to_first_token;
   // From the first token until the prefill worker said that the KV had arrived.
   std::optional<absl::Duration> transfer_exposed;
@@ -45,17 +43,17 @@ struct GenerationResult {
 
 // What a listener says to the tokens it was given.
 struct TokenVerdict {
-  bool enough = false;  // a stop string: the answer is complete
-  absl::Status error;   // the answer cannot go on
+  bool enough = false;  // a stop string: this candidate is complete
+  absl::Status error;   // the request cannot go on
 };
 
-// Hears the tokens in order and the end once. Called under the generation's mutex: it must not call
-// back. After OnEnd nothing comes.
+// Hears each candidate's tokens in order and the end of all once. Called under the generation's
+// mutex: it must not call back. After OnEnd nothing comes.
 class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
-  // `cause` is set with the last ones.
-  virtual TokenVerdict OnTokens(const AnswerTokens& tokens, EndCause cause) = 0;
+  // `cause` is set with the candidate's last ones.
+  virtual TokenVerdict OnTokens(int candidate, const AnswerTokens& tokens, EndCause cause) = 0;
   virtual void OnEnd(const GenerationResult& result) = 0;
 };
 
@@ -68,15 +66,20 @@ struct GenerationOptions {
   Rerouter* rerouter = nullptr;  // outlives the request; null: it ends with its workers
 };
 
-// The state machine: Expect, Ticket, PutMedia for each distinct file, Run, then first token and
+// The state machine: Expect, Ticket, PutMedia for each distinct file, Run, then first tokens and
 // steps in whatever order they arrive, then one end. Every event takes the one mutex; calls to
 // workers and to the listener are made under it, so they never overlap.
 //
+// A request may have several candidates. Each ends for itself, with its last token or a stop
+// string; the request ends when all have.
+//
 // When a worker dies, drains or gives the request back, the same request goes on under the next
 // epoch: with the tokens that the client has as emitted_ids, on another pair or, when there is none
-// yet, on the first that comes. Nothing random is drawn anew, so the tokens are those it would have
-// had. What still comes from an earlier epoch is dropped. A request whose workers died twice ends:
-// it may be what they die of.
+// yet, on the first that comes. Several candidates begin again from the prompt, and what the client
+// has is not told again. Nothing random is drawn anew, so the tokens are those it would have had;
+// where candidates get others all the same (other arithmetic), the request ends. What still comes
+// from an earlier epoch is dropped. A request whose workers died twice ends: it may be what they
+// die of.
 //
 // On a local route the decode worker does it all: Expect, then steps.
 //
@@ -98,11 +101,11 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   bool ended() const;
 
   void OnTicket(uint32_t epoch, uint64_t ticket) override;
-  void OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens, EndCause finish,
-                    const std::optional<DecodePhases>& phases) override;
+  void OnStepTokens(uint32_t epoch, int candidate, int64_t first_index, AnswerTokens tokens,
+                    EndCause finish, const std::optional<DecodePhases>& phases) override;
   void OnDecodeEnded(uint32_t epoch, const absl::Status& status) override;
   void OnDecodeLost(uint32_t epoch) override;
-  void OnFirstToken(uint32_t epoch, AnswerTokens token, EndCause finish,
+  void OnFirstToken(uint32_t epoch, int candidate, AnswerTokens token, EndCause finish,
                     const PrefillPhases& phases) override;
   void OnPrefillEnded(uint32_t epoch, const absl::Status& status) override;
   void OnPrefillLost(uint32_t epoch) override;
@@ -118,11 +121,16 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   void UploadNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnMediaDone(uint32_t epoch, const absl::Status& status);
   void SendRun() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Keeps tokens until those before them are there, then hands over what is in order.
-  void AddTokens(int64_t first_index, AnswerTokens tokens, EndCause finish)
+  // Puts them into the candidate's track, and tells what is in order.
+  void AddTokens(int candidate, int64_t first_index, AnswerTokens tokens, EndCause finish)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Deliver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void End(const absl::Status& status, EndCause cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Tell(int candidate, const AnswerTokens& tokens) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the client has, of each candidate, what the prefill worker of this try samples.
+  bool HasFirstTokens() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a candidate's last token has not come yet.
+  bool NeedsDecode() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int TokensTold() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseWorkers(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration TimeLeft() const;
   // Whether a message of this epoch still matters.
@@ -139,7 +147,7 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
 
   mutable Mutex mutex_;
   std::shared_ptr<GenerationListener> listener_ ABSL_GUARDED_BY(mutex_);  // null after the end
-  SequenceOrder order_ ABSL_GUARDED_BY(mutex_);
+  SequenceOrder order_ ABSL_GUARDED_BY(mutex_);                           // of this try
   Route route_ ABSL_GUARDED_BY(mutex_);
   uint32_t epoch_ ABSL_GUARDED_BY(mutex_) = 1;
   GenerationPhase phase_ ABSL_GUARDED_BY(mutex_) = GenerationPhase::kQueue;
@@ -148,15 +156,9 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   // Between the message that takes something and the one that gives it back.
   bool decode_holds_ ABSL_GUARDED_BY(mutex_) = false;
   bool prefill_holds_ ABSL_GUARDED_BY(mutex_) = false;
-  bool has_steps_ ABSL_GUARDED_BY(mutex_) = false;  // so the KV has arrived
-  // Tokens that came before those in front of them, by index.
-  std::map<int64_t, AnswerTokens> early_ ABSL_GUARDED_BY(mutex_);
-  std::optional<int64_t> tokens_total_ ABSL_GUARDED_BY(mutex_);  // once the last one is known
-  EndCause finish_ ABSL_GUARDED_BY(mutex_) = EndCause::kNone;
+  bool has_steps_ ABSL_GUARDED_BY(mutex_) = false;           // so the KV has arrived
+  std::vector<AnswerTrack> tracks_ ABSL_GUARDED_BY(mutex_);  // of each candidate
   GenerationResult result_ ABSL_GUARDED_BY(mutex_);
-  // Of this try: tokens that the client had before, and whether its first has come.
-  int64_t tokens_before_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool first_token_came_ ABSL_GUARDED_BY(mutex_) = false;
   // Since the last try ended: why, and until when a pair is looked for.
   absl::Status last_error_ ABSL_GUARDED_BY(mutex_);
   absl::Time give_up_at_ ABSL_GUARDED_BY(mutex_);

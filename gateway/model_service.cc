@@ -35,6 +35,7 @@ void Describe(const RequestLimits& requests, const MediaLimits& media, int conte
   out.set_stop_token_ids_max(static_cast<uint32_t>(requests.stop_ids_max));
   out.set_logit_biases_max(static_cast<uint32_t>(requests.logit_biases_max));
   out.set_cache_salt_bytes_max(static_cast<uint32_t>(requests.cache_salt_bytes_max));
+  out.set_candidates_max(static_cast<uint32_t>(requests.candidates_max));
   out.set_log_probabilities_max(static_cast<uint32_t>(requests.log_probabilities_max));
   out.set_output_tokens_max(static_cast<uint32_t>(context_tokens_max - 1));
   out.set_tools_max(static_cast<uint32_t>(requests.tools_max));

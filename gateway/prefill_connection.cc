@@ -41,8 +41,8 @@ void PrefillConnection::OnMessage(const cluster::v1::PrefillToGateway& message) 
     if (token.has_log_probabilities()) {
       first.log_probabilities.push_back(FromProto(token.log_probabilities()));
     }
-    events->OnFirstToken(token.epoch(), std::move(first), FromProto(token.finish()),
-                         FromProto(token));
+    events->OnFirstToken(token.epoch(), static_cast<int>(token.candidate()), std::move(first),
+                         FromProto(token.finish()), FromProto(token));
   } else if (message.has_ended()) {
     const cluster::v1::PrefillEnded& ended = message.ended();
     const auto events = Take(RequestNumber{ended.request()}, ended.epoch());

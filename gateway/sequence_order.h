@@ -53,12 +53,13 @@ struct RulesChoice {
 struct SequenceOrder {
   std::vector<TokenId> prompt_ids;
   std::vector<MediaItem> media;      // ascending by position
-  std::vector<TokenId> emitted_ids;  // the answer so far
+  std::vector<TokenId> emitted_ids;  // the answer so far; empty with several candidates
   SamplingChoice sampling;
   RulesChoice rules;
   std::optional<uint32_t> log_probabilities;
   std::vector<TokenId> stop_ids;
-  int output_tokens_max = 1;  // emitted_ids included
+  int output_tokens_max = 1;  // of each answer, emitted_ids included
+  int candidates = 1;         // answers
   std::vector<int64_t> cache_boundaries;
   std::string cache_salt;
   bool local = false;      // the decode worker computes the prompt too

@@ -65,6 +65,7 @@ cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration tim
     spec.add_cache_boundaries(static_cast<uint32_t>(boundary));
   }
   spec.set_cache_salt(order.cache_salt);
+  if (order.candidates > 1) spec.set_candidates(static_cast<uint32_t>(order.candidates));
   spec.set_request_id(order.request_id);
   // Rounded up: the gateway's own deadline comes first, and it knows what the request waits for.
   const int64_t milliseconds =

@@ -29,6 +29,7 @@ struct RequestLimits {
   int logit_biases_max = 256;
   int log_probabilities_max = 20;
   int cache_salt_bytes_max = 64;
+  int candidates_max = 8;
   int detokenize_ids_max = 1 << 20;
   int tools_max = 128;
   int tool_calls_per_message_max = 128;

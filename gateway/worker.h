@@ -20,9 +20,9 @@ namespace cleave {
 // The gateway's number for one try of a request: unique in this process.
 enum class RequestNumber : uint64_t {};
 
-// What workers tell about one request; `epoch` is that of the order it answers. Any thread, in any
-// interleaving between the two workers; in the order sent from one worker. Never called from within
-// a call to a worker.
+// What workers tell about one request; `epoch` is that of the order it answers, `candidate` which
+// of its answers tokens belong to. Any thread, in any interleaving between the two workers; in the
+// order sent from one worker. Never called from within a call to a worker.
 class WorkerEvents {
  public:
   virtual ~WorkerEvents() = default;
@@ -31,14 +31,14 @@ class WorkerEvents {
   virtual void OnTicket(uint32_t epoch, uint64_t ticket) = 0;
   // `first_index`: of the first of them among the answer's tokens. `phases` come with the last
   // token.
-  virtual void OnStepTokens(uint32_t epoch, int64_t first_index, AnswerTokens tokens,
+  virtual void OnStepTokens(uint32_t epoch, int candidate, int64_t first_index, AnswerTokens tokens,
                             EndCause finish, const std::optional<DecodePhases>& phases) = 0;
   virtual void OnDecodeEnded(uint32_t epoch, const absl::Status& status) = 0;
   // The connection is gone, and with it what the worker held. Nothing comes from it any more.
   virtual void OnDecodeLost(uint32_t epoch) = 0;
 
-  // From the prefill worker: the first token of this try.
-  virtual void OnFirstToken(uint32_t epoch, AnswerTokens token, EndCause finish,
+  // From the prefill worker: the candidate's first token of this try.
+  virtual void OnFirstToken(uint32_t epoch, int candidate, AnswerTokens token, EndCause finish,
                             const PrefillPhases& phases) = 0;
   virtual void OnPrefillEnded(uint32_t epoch, const absl::Status& status) = 0;
   virtual void OnPrefillLost(uint32_t epoch) = 0;
