@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/json_tree.h"
@@ -20,18 +21,45 @@ void Write(const std::string& text, std::FILE* file) {
   std::fflush(file);
 }
 
+void WriteCalls(const std::vector<v1::ToolCall>& calls) {
+  for (const v1::ToolCall& call : calls) {
+    std::string line = "{\"id\":";
+    AppendJsonString(call.id(), line);
+    absl::StrAppend(&line, ",\"name\":");
+    AppendJsonString(call.name(), line);
+    absl::StrAppend(&line, ",\"arguments\":", call.arguments(), "}\n");
+    Write(line, stdout);
+  }
+}
+
 }  // namespace
 
 void AnswerPrinter::Print(const v1::GenerateEvent& event) {
-  if (json_) {
-    PrintJson(event);
-  } else if (event.has_thought() && !event.thought().text().empty()) {
-    PrintThought(event.thought().text());
-  } else if (event.has_text() && !event.text().text().empty()) {
-    EndThought();
-    has_text_ = true;
-    Write(event.text().text(), stdout);
+  switch (style_) {
+    case AnswerStyle::kStream:
+      return PrintDelta(event.thought().text(), event.text().text());
+    case AnswerStyle::kWhole:
+      Fold(event, folded_);
+      if (event.has_finished()) PrintWhole(event.candidate(), AnswerOf(event.candidate(), folded_));
+      return;
+    case AnswerStyle::kJson:
+      return PrintJson(event);
   }
+}
+
+void AnswerPrinter::PrintDelta(const std::string& thought, const std::string& text) {
+  if (!thought.empty()) PrintThought(thought);
+  if (text.empty()) return;
+  EndThought();
+  has_text_ = true;
+  Write(text, stdout);
+}
+
+void AnswerPrinter::PrintWhole(uint32_t candidate, const AskAnswer& answer) {
+  Write(absl::StrCat("--- candidate ", candidate, " ---\n"), stdout);
+  PrintDelta(answer.thought, answer.text);
+  End();
+  WriteCalls(answer.tool_calls);
 }
 
 void AnswerPrinter::End() {
@@ -41,15 +69,7 @@ void AnswerPrinter::End() {
 }
 
 void AnswerPrinter::PrintCalls(const AskResult& result) const {
-  if (json_) return;
-  for (const v1::ToolCall& call : result.tool_calls) {
-    std::string line = "{\"id\":";
-    AppendJsonString(call.id(), line);
-    absl::StrAppend(&line, ",\"name\":");
-    AppendJsonString(call.name(), line);
-    absl::StrAppend(&line, ",\"arguments\":", call.arguments(), "}\n");
-    Write(line, stdout);
-  }
+  if (style_ == AnswerStyle::kStream) WriteCalls(result.tool_calls);
 }
 
 void AnswerPrinter::PrintJson(const v1::GenerateEvent& event) const {

@@ -1,5 +1,6 @@
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -105,10 +106,20 @@ std::string ReasonWord(const v1::Finished& finished) {
   return name;
 }
 
+// Of each candidate.
+std::string ReasonWords(const AskResult& result) {
+  std::string words = ReasonWord(result.finished);
+  for (const AskAnswer& other : result.others) {
+    absl::StrAppend(&words, ", ", ReasonWord(other.finished));
+  }
+  return words;
+}
+
 void PrintTimings(const AskResult& result) {
   const v1::Usage& usage = result.summary.usage();
   const v1::Timings& t = result.summary.timings();
-  const double decoded = usage.output_tokens() > 1 ? usage.output_tokens() - 1 : 0;
+  const auto candidates = static_cast<double>(1 + result.others.size());
+  const double decoded = std::max(usage.output_tokens() - candidates, 0.0);
   const double after_first = t.total_seconds() - t.time_to_first_token_seconds();
   const std::string exposed = t.has_transfer_exposed_seconds()
                                   ? absl::StrFormat("%.3f", t.transfer_exposed_seconds())
@@ -127,11 +138,17 @@ void PrintTimings(const AskResult& result) {
       result.summary.prefill_worker().empty() ? "none" : result.summary.prefill_worker(),
       result.summary.decode_worker(), usage.prompt_tokens(), usage.image_tokens(),
       usage.audio_tokens(), usage.video_tokens(), usage.cached_prompt_tokens(),
-      usage.output_tokens(), usage.thought_tokens(), ReasonWord(result.finished),
+      usage.output_tokens(), usage.thought_tokens(), ReasonWords(result),
       t.time_to_first_token_seconds(), after_first > 0 ? decoded / after_first : 0,
       t.queue_seconds(), t.media_seconds(), t.prefill_seconds(), t.grant_wait_seconds(), exposed,
       t.handover_seconds(), t.decode_seconds(), t.total_seconds());
   std::fputs(text.c_str(), stderr);
+}
+
+AnswerStyle StyleOf(const AskFlags& flags) {
+  if (flags.json) return AnswerStyle::kJson;
+  const uint32_t candidates = flags.options.candidates.value_or(flags.options.base.candidates());
+  return candidates > 1 ? AnswerStyle::kWhole : AnswerStyle::kStream;
 }
 
 int Run(AskFlags& flags) {
@@ -141,7 +158,7 @@ int Run(AskFlags& flags) {
     return kExitUsage;
   }
   ChatClient client(flags.gateway);
-  AnswerPrinter printer(flags.json);
+  AnswerPrinter printer(StyleOf(flags));
   const absl::StatusOr<AskResult> result =
       client.Ask(flags.options, [&](const v1::GenerateEvent& event) { printer.Print(event); });
   printer.End();
@@ -192,6 +209,9 @@ std::function<int()> DeclareAsk(CLI::App& app) {
                  "Most tokens of the answer; default: what the context leaves");
   ask.add_option("--min-tokens,--min-output-tokens", options.min_output_tokens,
                  "Tokens before which the model may not end its answer");
+  ask.add_option("--candidates", options.candidates,
+                 "Answers to the same question, 1 to 8; several are printed one by one, each when "
+                 "it is complete");
   ask.add_option("--log-probabilities", options.log_probabilities,
                  "Send the log-probability of each token, and of so many of the likeliest, 0 to "
                  "20; shown with --json");

@@ -56,15 +56,6 @@ void FoldCall(const v1::ToolCallDelta& delta, std::vector<v1::ToolCall>& calls) 
   call.mutable_arguments()->append(delta.arguments());
 }
 
-void Fold(const v1::GenerateEvent& event, AskResult& result) {
-  if (event.has_started()) result.started = event.started();
-  if (event.has_text()) result.text += event.text().text();
-  if (event.has_thought()) result.thought += event.thought().text();
-  if (event.has_tool_call()) FoldCall(event.tool_call(), result.tool_calls);
-  if (event.has_finished()) result.finished = event.finished();
-  if (event.has_summary()) result.summary = event.summary();
-}
-
 // The first message, in the place of one that is there.
 void SetSystem(const std::string& text, v1::GenerateRequest& request) {
   const bool has_system =
@@ -112,6 +103,22 @@ void FillSampling(const AskOptions& options, v1::GenerateRequest& request) {
 
 }  // namespace
 
+AskAnswer& AnswerOf(uint32_t candidate, AskResult& result) {
+  if (candidate == 0) return result;
+  if (candidate > result.others.size()) result.others.resize(candidate);
+  return result.others[candidate - 1];
+}
+
+void Fold(const v1::GenerateEvent& event, AskResult& result) {
+  if (event.has_started()) result.started = event.started();
+  if (event.has_summary()) result.summary = event.summary();
+  AskAnswer& answer = AnswerOf(event.candidate(), result);
+  if (event.has_text()) answer.text += event.text().text();
+  if (event.has_thought()) answer.thought += event.thought().text();
+  if (event.has_tool_call()) FoldCall(event.tool_call(), answer.tool_calls);
+  if (event.has_finished()) answer.finished = event.finished();
+}
+
 v1::GenerateRequest MakeRequest(const AskOptions& options) {
   v1::GenerateRequest request = options.base;
   if (!options.system.empty()) SetSystem(options.system, request);
@@ -128,6 +135,7 @@ v1::GenerateRequest MakeRequest(const AskOptions& options) {
   if (options.min_output_tokens) request.set_min_output_tokens(*options.min_output_tokens);
   if (options.log_probabilities) request.set_log_probabilities(*options.log_probabilities);
   if (options.max_output_tokens) request.set_max_output_tokens(*options.max_output_tokens);
+  if (options.candidates) request.set_candidates(*options.candidates);
   if (options.image_token_budget) request.set_image_token_budget(*options.image_token_budget);
   for (const std::string& stop : options.stop) request.add_stop(stop);
   for (const v1::Tool& tool : options.tools) *request.add_tools() = tool;

@@ -30,6 +30,7 @@ struct AskOptions {
   std::optional<double> fps;        // of these frames
   std::vector<std::string> stop;
   std::optional<uint32_t> max_output_tokens;
+  std::optional<uint32_t> candidates;
   std::optional<float> temperature;
   std::optional<uint32_t> top_k;
   std::optional<float> top_p;
@@ -48,15 +49,26 @@ struct AskOptions {
   std::string request_id;  // see CheckRequestId; empty: the server draws one
 };
 
-struct AskResult {
+// What came of one candidate.
+struct AskAnswer {
   std::string text;
   std::string thought;
   std::vector<v1::ToolCall> tool_calls;
-  v1::Started started;
   v1::Finished finished;
+};
+
+// The answer to a question: that of candidate 0, and those of others where they were asked for.
+struct AskResult : AskAnswer {
+  std::vector<AskAnswer> others;  // candidates 1, 2, ...
+  v1::Started started;
   v1::Summary summary;
   std::string request_id;  // as the server echoed it
 };
+
+// That of a candidate, empty where nothing of it came yet.
+AskAnswer& AnswerOf(uint32_t candidate, AskResult& result);
+// Adds what an event tells to the result.
+void Fold(const v1::GenerateEvent& event, AskResult& result);
 
 // INVALID_ARGUMENT unless `id` is empty or valid (runtime/rpc/request_id.h).
 absl::Status CheckRequestId(absl::string_view id);
