@@ -5,16 +5,25 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gateway/generation.h"
+#include "runtime/base/error.h"
 
 namespace cleave {
 
 inline constexpr RequestNumber kNumber{7};
+
+// What a worker says when it cannot go on.
+inline absl::Status Failure(Reason reason) {
+  return MakeError(absl::StatusCode::kAborted, "as the test wants",
+                   {.reason = reason, .field = "", .limit = "", .actual = "", .retry_after = {}});
+}
 
 struct FakeDecode final : DecodeWorker {
   bool Expect(RequestNumber, uint32_t new_epoch, const SequenceOrder& order,
@@ -24,6 +33,7 @@ struct FakeDecode final : DecodeWorker {
     epoch = new_epoch;
     prompt = order.prompt_ids;
     emitted = order.emitted_ids;
+    candidates = order.candidates;
     local = order.local;
     left = time_left;
     events = std::move(new_events);
@@ -44,6 +54,7 @@ struct FakeDecode final : DecodeWorker {
   bool connected = true;
   bool holds = false;  // as the worker sees it
   bool local = false;
+  int candidates = 0;
   int expects = 0;
   int cancels = 0;
   std::string reason;
@@ -119,25 +130,31 @@ struct FakeRerouter final : Rerouter {
   std::vector<Reason> reasons;
 };
 
+// What was told of each candidate.
 struct Recorder final : GenerationListener {
-  TokenVerdict OnTokens(const AnswerTokens& tokens, EndCause new_cause) override {
-    const std::vector<TokenId>& new_ids = tokens.ids;
+  TokenVerdict OnTokens(int candidate, const AnswerTokens& tokens, EndCause new_cause) override {
+    std::vector<TokenId>& told = ids[candidate];
     EXPECT_TRUE(results.empty()) << "tokens after the end";
-    EXPECT_FALSE(new_ids.empty());
-    ids.insert(ids.end(), new_ids.begin(), new_ids.end());
+    EXPECT_EQ(complete.count(candidate), 0u) << "tokens after the end of " << candidate;
+    EXPECT_FALSE(tokens.ids.empty());
+    told.insert(told.end(), tokens.ids.begin(), tokens.ids.end());
     for (const LogProbabilitySet& set : tokens.log_probabilities) {
-      log_probabilities.push_back(set.chosen);
+      log_probabilities[candidate].push_back(set.chosen);
     }
-    cause = new_cause;
-    return {.enough = enough_at > 0 && static_cast<int>(ids.size()) >= enough_at, .error = error};
+    cause[candidate] = new_cause;
+    const int limit = enough_at[candidate];
+    const bool enough = limit > 0 && static_cast<int>(told.size()) >= limit;
+    if (enough || new_cause != EndCause::kNone) complete.insert(candidate);
+    return {.enough = enough, .error = error};
   }
   void OnEnd(const GenerationResult& result) override { results.push_back(result); }
 
-  std::vector<TokenId> ids;
-  std::vector<float> log_probabilities;
-  EndCause cause = EndCause::kNone;
+  std::map<int, std::vector<TokenId>> ids;
+  std::map<int, std::vector<float>> log_probabilities;
+  std::map<int, EndCause> cause;
+  std::set<int> complete;
   std::vector<GenerationResult> results;
-  int enough_at = 0;
+  std::map<int, int> enough_at;  // so many tokens; 0: never
   absl::Status error;
 };
 

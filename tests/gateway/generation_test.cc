@@ -44,7 +44,7 @@ class GenerationTest : public testing::Test {
   }
   void First(TokenId id, EndCause finish = EndCause::kNone) {
     generation_->OnFirstToken(
-        1, {{id}, {}}, finish,
+        1, 0, {{id}, {}}, finish,
         {.queue = absl::Seconds(1), .media = {}, .prefill = {}, .grant_wait = {}});
   }
   // The chosen tokens' log-probabilities are minus their ids.
@@ -54,7 +54,7 @@ class GenerationTest : public testing::Test {
     return tokens;
   }
   void Step(int64_t first, std::vector<TokenId> ids, EndCause finish = EndCause::kNone) {
-    generation_->OnStepTokens(1, first, {std::move(ids), {}}, finish, std::nullopt);
+    generation_->OnStepTokens(1, 0, first, {std::move(ids), {}}, finish, std::nullopt);
   }
   const GenerationResult& End() {
     EXPECT_EQ(recorder_->results.size(), 1u);
@@ -84,10 +84,9 @@ TEST_F(GenerationTest, GoesItsWay) {
   generation_->OnPrefillEnded(1, absl::OkStatus());
   Step(1, {11, 12});
   Step(3, {13}, EndCause::kStopId);
-  EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13));
-  EXPECT_EQ(recorder_->cause, EndCause::kStopId);
+  EXPECT_THAT(recorder_->ids[0], ElementsAre(10, 11, 12, 13));
+  EXPECT_EQ(recorder_->cause[0], EndCause::kStopId);
   EXPECT_TRUE(End().status.ok());
-  EXPECT_EQ(End().cause, EndCause::kStopId);
   EXPECT_EQ(End().output_tokens, 4);
   EXPECT_EQ(End().time_to_first_token, absl::Seconds(2));
   EXPECT_EQ(End().transfer_exposed, absl::Seconds(3));
@@ -100,10 +99,11 @@ TEST_F(GenerationTest, StepsWaitForTheFirstToken) {
   StartAndRun();
   Step(1, {11, 12});
   Step(3, {13}, EndCause::kMaxTokens);
-  EXPECT_THAT(recorder_->ids, IsEmpty());
+  EXPECT_THAT(recorder_->ids[0], IsEmpty());
   First(10);
-  EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13));
-  EXPECT_EQ(End().cause, EndCause::kMaxTokens);
+  EXPECT_THAT(recorder_->ids[0], ElementsAre(10, 11, 12, 13));
+  EXPECT_EQ(recorder_->cause[0], EndCause::kMaxTokens);
+  EXPECT_TRUE(End().status.ok());
 }
 
 TEST_F(GenerationTest, RepeatedTokensAreToldOnce) {
@@ -113,7 +113,7 @@ TEST_F(GenerationTest, RepeatedTokensAreToldOnce) {
   Step(1, {11, 12});
   Step(1, {11, 12});
   Step(2, {12, 13});
-  EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13));
+  EXPECT_THAT(recorder_->ids[0], ElementsAre(10, 11, 12, 13));
 }
 
 TEST_F(GenerationTest, LogProbabilitiesStayWithTheirTokens) {
@@ -121,13 +121,14 @@ TEST_F(GenerationTest, LogProbabilitiesStayWithTheirTokens) {
   generation_->Start();
   generation_->OnTicket(1, 99);
   const auto step = [this](int64_t first, const std::vector<TokenId>& ids) {
-    generation_->OnStepTokens(1, first, WithLogProbabilities(ids), EndCause::kNone, std::nullopt);
+    generation_->OnStepTokens(1, 0, first, WithLogProbabilities(ids), EndCause::kNone,
+                              std::nullopt);
   };
   step(1, {11, 12});
-  generation_->OnFirstToken(1, WithLogProbabilities({10}), EndCause::kNone, {});
+  generation_->OnFirstToken(1, 0, WithLogProbabilities({10}), EndCause::kNone, {});
   step(2, {12, 13, 14});  // one of them again
-  EXPECT_THAT(recorder_->ids, ElementsAre(10, 11, 12, 13, 14));
-  EXPECT_THAT(recorder_->log_probabilities, ElementsAre(-10, -11, -12, -13, -14));
+  EXPECT_THAT(recorder_->ids[0], ElementsAre(10, 11, 12, 13, 14));
+  EXPECT_THAT(recorder_->log_probabilities[0], ElementsAre(-10, -11, -12, -13, -14));
   Step(5, {15});  // without
   EXPECT_EQ(GetReason(End().status), Reason::kInvariant);
 }
@@ -135,7 +136,8 @@ TEST_F(GenerationTest, LogProbabilitiesStayWithTheirTokens) {
 TEST_F(GenerationTest, AFirstTokenThatFinishesFreesTheTicket) {
   StartAndRun();
   First(10, EndCause::kStopId);
-  EXPECT_EQ(End().cause, EndCause::kStopId);
+  EXPECT_EQ(recorder_->cause[0], EndCause::kStopId);
+  EXPECT_TRUE(End().status.ok());
   EXPECT_EQ(decode_->cancels, 1);
   EXPECT_EQ(prefill_->cancels, 0);
 }
@@ -250,12 +252,12 @@ TEST_F(GenerationTest, MessagesOfAnotherEpochAreIgnored) {
   StartAndRun();
   generation_->OnPrefillEnded(2, absl::InternalError("x"));
   generation_->OnDecodeEnded(0, absl::InternalError("x"));
-  generation_->OnFirstToken(2, {{5}, {}}, EndCause::kNone, {});
-  generation_->OnStepTokens(2, 0, {{6, 7}, {}}, EndCause::kMaxTokens, std::nullopt);
+  generation_->OnFirstToken(2, 0, {{5}, {}}, EndCause::kNone, {});
+  generation_->OnStepTokens(2, 0, 0, {{6, 7}, {}}, EndCause::kMaxTokens, std::nullopt);
   EXPECT_FALSE(generation_->ended());
-  EXPECT_TRUE(recorder_->ids.empty());
+  EXPECT_TRUE(recorder_->ids[0].empty());
   First(10, EndCause::kMaxTokens);
-  EXPECT_THAT(recorder_->ids, ElementsAre(10));
+  EXPECT_THAT(recorder_->ids[0], ElementsAre(10));
 }
 
 TEST_F(GenerationTest, ATicketOfAnotherEpochIsNotUsed) {
@@ -311,12 +313,12 @@ TEST_F(GenerationTest, ADeadlineThatAWorkerNoticesFirstTellsThePhaseToo) {
 }
 
 TEST_F(GenerationTest, AStopStringEndsItAndFreesTheDecodeWorker) {
-  recorder_->enough_at = 2;
+  recorder_->enough_at[0] = 2;
   StartAndRun();
   First(10);
   Step(1, {11, 12});
   EXPECT_TRUE(End().status.ok());
-  EXPECT_EQ(End().cause, EndCause::kStopString);
+  EXPECT_EQ(End().output_tokens, 3);
   EXPECT_EQ(decode_->cancels, 1);
   EXPECT_EQ(decode_->reason, "finished");
 }

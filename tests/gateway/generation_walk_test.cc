@@ -28,7 +28,7 @@ class GenerationWalk {
                         .output_tokens_max = static_cast<int>(answer_.size()),
                         .request_id = "r"};
     if (walk_.OneIn(3)) order.media.push_back(item);
-    if (walk_.OneIn(5)) recorder_->enough_at = walk_.Between(1, 6);
+    if (walk_.OneIn(5)) recorder_->enough_at[0] = walk_.Between(1, 6);
     decode_->connected = !walk_.OneIn(40);
     prefill_->connected = !walk_.OneIn(40);
     generation_ =
@@ -104,13 +104,13 @@ class GenerationWalk {
     last_step_ = {next_step_, ids, finish};
     next_step_ += count;
     if (finish != EndCause::kNone) decode_->holds = false;
-    generation_->OnStepTokens(1, last_step_.first, {ids, {}}, finish, std::nullopt);
+    generation_->OnStepTokens(1, 0, last_step_.first, {ids, {}}, finish, std::nullopt);
   }
 
   // A message that was sent before, once more.
   void Repeat() {
     if (last_step_.ids.empty()) return;
-    generation_->OnStepTokens(1, last_step_.first, {last_step_.ids, {}}, last_step_.finish,
+    generation_->OnStepTokens(1, 0, last_step_.first, {last_step_.ids, {}}, last_step_.finish,
                               std::nullopt);
   }
 
@@ -131,12 +131,12 @@ class GenerationWalk {
     if (!first_sent_) {
       first_sent_ = true;
       if (is_whole) prefill_->holds = false;
-      return generation_->OnFirstToken(1, {{answer_[0]}, {}},
+      return generation_->OnFirstToken(1, 0, {{answer_[0]}, {}},
                                        is_whole ? EndCause::kMaxTokens : EndCause::kNone,
                                        PrefillPhases{});
     }
     if (walk_.OneIn(4))
-      return generation_->OnFirstToken(1, {{answer_[0]}, {}}, EndCause::kNone, {});
+      return generation_->OnFirstToken(1, 0, {{answer_[0]}, {}}, EndCause::kNone, {});
     if (!committed_ && !is_whole) return;
     prefill_ended_ = true;
     prefill_->holds = false;
@@ -146,11 +146,14 @@ class GenerationWalk {
   void Check() {
     ASSERT_EQ(recorder_->results.size(), 1u) << "it ends exactly once";
     const GenerationResult& end = recorder_->results[0];
-    ASSERT_LE(recorder_->ids.size(), answer_.size());
-    EXPECT_TRUE(std::equal(recorder_->ids.begin(), recorder_->ids.end(), answer_.begin()))
+    ASSERT_LE(recorder_->ids[0].size(), answer_.size());
+    EXPECT_TRUE(std::equal(recorder_->ids[0].begin(), recorder_->ids[0].end(), answer_.begin()))
         << "tokens come in order, none twice, none lost";
-    if (end.status.ok() && end.cause != EndCause::kStopString) {
-      EXPECT_EQ(recorder_->ids, answer_);
+    if (end.status.ok()) {
+      EXPECT_EQ(recorder_->complete.count(0), 1u);
+    }
+    if (recorder_->cause[0] != EndCause::kNone) {
+      EXPECT_EQ(recorder_->ids[0], answer_);
     }
     if (!disturbed_ && decode_->connected && prefill_->connected) {
       EXPECT_TRUE(end.status.ok()) << end.status;
