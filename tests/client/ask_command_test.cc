@@ -61,6 +61,22 @@ TEST_F(AskCommandTest, PrintsThoughtsAndCalls) {
   EXPECT_THAT(output.text, HasSubstr("-0\",\"name\":\"abc\",\"arguments\":{\"a\":\"b\"}}\n"));
 }
 
+// In the order in which they are complete, which is any.
+TEST_F(AskCommandTest, PrintsSeveralAnswersOneByOne) {
+  StartGateway();
+  AnswerEachWith({Ids("hello the user"), Ids("abc<|tool_call>call:b{}<tool_call|>")},
+                 cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  Output output = Run({"ask", "abc", "--gateway", address(), "--candidates", "2"});
+  EXPECT_EQ(output.end, "exit code 0");
+  EXPECT_THAT(output.text, HasSubstr("--- candidate 0 ---\nhello the user\n"));
+  EXPECT_THAT(output.text, HasSubstr("--- candidate 1 ---\nabc\n{\"id\":\"call-"));
+  EXPECT_THAT(output.text, HasSubstr("-c1-0\",\"name\":\"b\",\"arguments\":{}}\n"));
+  output = Run({"ask", "abc", "--gateway", address(), "--candidates", "2", "--verbose"});
+  EXPECT_THAT(output.text, HasSubstr("ended by MAX_TOKENS, MAX_TOKENS"));
+  output = Run({"ask", "abc", "--gateway", address(), "--candidates", "9"});
+  EXPECT_EQ(output.text, "cleave ask: FIELD_INVALID: candidates: found 9, allowed is 1 to 8\n");
+}
+
 TEST_F(AskCommandTest, PrintsCallsAloneWithoutAnEmptyLine) {
   StartGateway();
   AnswerWith(Ids("<|tool_call>call:abc{}<tool_call|><turn|>"), cluster::v1::FINISH_CAUSE_STOP_ID);

@@ -53,6 +53,22 @@ TEST_F(ChatClientTest, FoldsThoughtsAndCalls) {
   EXPECT_NE(result->tool_calls[0].id(), result->tool_calls[1].id());
 }
 
+TEST_F(ChatClientTest, FoldsEachCandidate) {
+  StartGateway();
+  AnswerEachWith({Ids("hello the user"), Ids("abc"), Ids("the<|tool_call>call:b{}<tool_call|>")},
+                 cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  const absl::StatusOr<AskResult> result = Client().Ask({.text = "a", .candidates = 3}, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->text, "hello the user");
+  EXPECT_EQ(result->finished.reason(), v1::FINISH_REASON_MAX_TOKENS);
+  EXPECT_TRUE(result->tool_calls.empty());
+  ASSERT_EQ(result->others.size(), 2u);
+  EXPECT_EQ(result->others[0].text, "abc");
+  EXPECT_EQ(result->others[0].finished.reason(), v1::FINISH_REASON_MAX_TOKENS);
+  EXPECT_EQ(result->others[1].text, "the");
+  EXPECT_EQ(result->others[1].tool_calls.size(), 1u);
+}
+
 TEST_F(ChatClientTest, ErrorsKeepTheirDetails) {
   StartGateway();
   const absl::Status status = Client().Ask({.text = "a", .temperature = 9.0f}, nullptr).status();

@@ -198,6 +198,32 @@ TEST_F(ChatRequestTest, ACacheSaltIsShortText) {
   EXPECT_EQ(RefusedField(request, Reason::kTextNotUtf8), "cache_salt");
 }
 
+TEST_F(ChatRequestTest, CandidatesAreOneToEight) {
+  v1::GenerateRequest request = Question("a");
+  EXPECT_EQ(Read(request)->candidates, 1);
+  request.set_candidates(1);
+  EXPECT_EQ(Read(request)->candidates, 1);
+  request.set_candidates(8);
+  EXPECT_EQ(Read(request)->candidates, 8);
+  for (const uint32_t too_many : {9u, 4'294'967'295u}) {
+    request.set_candidates(too_many);
+    EXPECT_EQ(RefusedField(request), "candidates");
+  }
+  request.set_candidates(9);
+  EXPECT_EQ(Read(request).status().message(), "candidates: found 9, allowed is 1 to 8");
+}
+
+TEST_F(ChatRequestTest, SeveralCandidatesAreNotServedLocally) {
+  v1::GenerateRequest request = Question("a");
+  request.set_candidates(2);
+  request.set_route(v1::ROUTE_DISAGGREGATED);
+  EXPECT_EQ(Read(request)->route, RouteKind::kDisaggregated);
+  request.set_route(v1::ROUTE_LOCAL);
+  EXPECT_EQ(RefusedField(request), "route");
+  request.set_candidates(1);
+  EXPECT_EQ(Read(request)->route, RouteKind::kLocal);
+}
+
 TEST_F(ChatRequestTest, OtherModelsAreNotServed) {
   v1::GenerateRequest request = Question("a");
   request.set_model("other");

@@ -7,9 +7,9 @@
 namespace cleave {
 namespace {
 
-v1::GenerateEvent Text(const std::string& text) {
+v1::GenerateEvent Text(const std::string& text, uint32_t candidate = 0) {
   v1::GenerateEvent event;
-  event.set_candidate(0);
+  event.set_candidate(candidate);
   event.mutable_text()->set_text(text);
   event.mutable_text()->set_tokens(1);
   return event;
@@ -75,6 +75,41 @@ TEST(EventQueueTest, JoinsWhatIsOfOneKind) {
   EXPECT_EQ(queue.Pop()->text().text(), "cd");
   EXPECT_EQ(queue.Pop()->tool_call().name(), "f");
   EXPECT_TRUE(queue.Pop()->has_tool_call());
+  EXPECT_TRUE(queue.empty());
+}
+
+TEST(EventQueueTest, JoinsEachCandidateWithItself) {
+  EventQueue queue(/*events_max=*/2, /*steps_max=*/99);
+  for (const char* text : {"a", "b", "c"}) {
+    ASSERT_TRUE(queue.Push(Text(text, 0)).ok());
+    ASSERT_TRUE(queue.Push(Text(text, 1)).ok());
+  }
+  v1::GenerateEvent finished;
+  finished.set_candidate(1);
+  finished.mutable_finished();
+  ASSERT_TRUE(queue.Push(finished).ok());
+  ASSERT_TRUE(queue.Push(Text("d", 0)).ok());
+  for (const uint32_t candidate : {0u, 1u}) {
+    const v1::GenerateEvent joined = *queue.Pop();
+    EXPECT_EQ(joined.candidate(), candidate);
+    EXPECT_EQ(joined.text().text(), candidate == 0 ? "abcd" : "abc");
+  }
+  EXPECT_TRUE(queue.Pop()->has_finished());
+  EXPECT_TRUE(queue.empty());
+}
+
+TEST(EventQueueTest, NothingComesBeforeWhatItsCandidateSentEarlier) {
+  EventQueue queue(/*events_max=*/1, /*steps_max=*/99);
+  v1::GenerateEvent call;
+  call.set_candidate(0);
+  call.mutable_tool_call()->set_name("f");
+  for (const auto& event : {Text("a", 0), Text("b", 1), call, Text("c", 0), Text("d", 1)}) {
+    ASSERT_TRUE(queue.Push(event).ok());
+  }
+  EXPECT_EQ(queue.Pop()->text().text(), "a");
+  EXPECT_EQ(queue.Pop()->text().text(), "bd");
+  EXPECT_TRUE(queue.Pop()->has_tool_call());
+  EXPECT_EQ(queue.Pop()->text().text(), "c");
   EXPECT_TRUE(queue.empty());
 }
 

@@ -92,11 +92,12 @@ void FakeDecodeWorker::SendTicket(uint64_t request) {
 
 void FakeDecodeWorker::SendTokens(uint64_t request, uint32_t first_index,
                                   const std::vector<int32_t>& ids, cluster::v1::FinishCause finish,
-                                  bool log_probabilities) {
+                                  bool log_probabilities, uint32_t candidate) {
   cluster::v1::DecodeToGateway message;
   cluster::v1::SequenceTokens& tokens = *message.mutable_step()->add_sequences();
   tokens.set_request(request);
   tokens.set_epoch(EpochOf(request));
+  tokens.set_candidate(candidate);
   tokens.set_first_index(first_index);
   tokens.mutable_ids()->Add(ids.begin(), ids.end());
   for (const int32_t id : ids) {
@@ -199,10 +200,11 @@ grpc::ServerReadReactor<cluster::v1::MediaPiece>* FakePrefillWorker::PutMedia(
 }
 
 void FakePrefillWorker::SendFirst(uint64_t request, int32_t id, cluster::v1::FinishCause finish,
-                                  bool log_probabilities) {
+                                  bool log_probabilities, uint32_t candidate) {
   cluster::v1::PrefillToGateway message;
   message.mutable_first_token()->set_request(request);
   message.mutable_first_token()->set_epoch(EpochOf(request));
+  message.mutable_first_token()->set_candidate(candidate);
   message.mutable_first_token()->set_id(id);
   message.mutable_first_token()->set_finish(finish);
   if (log_probabilities) *message.mutable_first_token()->mutable_log_probabilities() = Certain(id);

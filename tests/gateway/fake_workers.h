@@ -124,7 +124,7 @@ class FakeDecodeWorker final : public cluster::v1::Decode::CallbackService {
   // With log-probabilities, each token is certain and its own likeliest.
   void SendTokens(uint64_t request, uint32_t first_index, const std::vector<int32_t>& ids,
                   cluster::v1::FinishCause finish = cluster::v1::FINISH_CAUSE_UNSPECIFIED,
-                  bool log_probabilities = false);
+                  bool log_probabilities = false, uint32_t candidate = 0);
   void SendEnded(uint64_t request, const absl::Status& status);
   int num_cancels() const;
 
@@ -155,7 +155,7 @@ class FakePrefillWorker final : public cluster::v1::Prefill::CallbackService {
 
   void SendFirst(uint64_t request, int32_t id,
                  cluster::v1::FinishCause finish = cluster::v1::FINISH_CAUSE_UNSPECIFIED,
-                 bool log_probabilities = false);
+                 bool log_probabilities = false, uint32_t candidate = 0);
   void SendEnded(uint64_t request, const absl::Status& status);
   int num_cancels() const;
   // What PutMedia answers from here on.

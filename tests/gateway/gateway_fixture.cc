@@ -3,6 +3,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -92,19 +93,32 @@ StreamResult GatewayFixture::Stream(const v1::GenerateRequest& request, absl::Du
 }
 
 void GatewayFixture::AnswerWith(const std::vector<int32_t>& ids, cluster::v1::FinishCause finish) {
-  prefill_->attachment.SetScript([this, ids, finish](const cluster::v1::GatewayToPrefill& message) {
-    if (!message.has_run()) return;
-    const uint64_t request = message.run().request();
-    const auto last = static_cast<uint32_t>(ids.size() - 1);
-    const bool wanted = message.run().sequence().has_log_probabilities();
-    prefill_->SendFirst(request, ids[0], last == 0 ? finish : cluster::v1::FINISH_CAUSE_UNSPECIFIED,
-                        wanted);
-    for (uint32_t i = 1; i <= last; ++i) {
-      decode_->SendTokens(request, i, {ids[i]},
-                          i == last ? finish : cluster::v1::FINISH_CAUSE_UNSPECIFIED, wanted);
-    }
-    prefill_->SendEnded(request, absl::OkStatus());
-  });
+  AnswerEachWith({ids}, finish);
+}
+
+void GatewayFixture::AnswerEachWith(const std::vector<std::vector<int32_t>>& answers,
+                                    cluster::v1::FinishCause finish) {
+  prefill_->attachment.SetScript(
+      [this, answers, finish](const cluster::v1::GatewayToPrefill& message) {
+        if (!message.has_run()) return;
+        const uint64_t request = message.run().request();
+        const bool wanted = message.run().sequence().has_log_probabilities();
+        size_t longest = 0;
+        for (const std::vector<int32_t>& ids : answers) longest = std::max(longest, ids.size());
+        for (uint32_t i = 0; i < longest; ++i) {
+          for (uint32_t candidate = 0; candidate < answers.size(); ++candidate) {
+            const std::vector<int32_t>& ids = answers[candidate];
+            if (i >= ids.size()) continue;
+            const auto end = i + 1 == ids.size() ? finish : cluster::v1::FINISH_CAUSE_UNSPECIFIED;
+            if (i == 0) {
+              prefill_->SendFirst(request, ids[i], end, wanted, candidate);
+            } else {
+              decode_->SendTokens(request, i, {ids[i]}, end, wanted, candidate);
+            }
+          }
+        }
+        prefill_->SendEnded(request, absl::OkStatus());
+      });
 }
 
 std::vector<int32_t> GatewayFixture::Ids(absl::string_view text) const {

@@ -43,6 +43,9 @@ class GatewayFixture : public testing::Test {
   // The prefill worker sends the first of `ids`, the decode worker the others one by one; the last
   // ends the answer with `finish`.
   void AnswerWith(const std::vector<int32_t>& ids, cluster::v1::FinishCause finish);
+  // The same with an answer for each candidate; their steps alternate.
+  void AnswerEachWith(const std::vector<std::vector<int32_t>>& answers,
+                      cluster::v1::FinishCause finish);
   std::vector<int32_t> Ids(absl::string_view text) const;
 
   const SmallTokenizer small_;

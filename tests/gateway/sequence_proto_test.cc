@@ -16,6 +16,11 @@ TEST(SequenceProtoTest, AWorkersDeadlineIsNotBeforeTheGateways) {
   EXPECT_EQ(MillisecondsOf(absl::InfiniteDuration()), 2'147'483'647u);
 }
 
+TEST(SequenceProtoTest, SeveralCandidatesAreSaid) {
+  EXPECT_EQ(ToProto({.candidates = 3}, absl::Seconds(1)).candidates(), 3u);
+  EXPECT_EQ(ToProto({.candidates = 1}, absl::Seconds(1)).candidates(), 0u) << "as it always was";
+}
+
 TEST(SequenceProtoTest, UnknownCausesEndNothing) {
   EXPECT_EQ(FromProto(cluster::v1::FINISH_CAUSE_MAX_TOKENS), EndCause::kMaxTokens);
   EXPECT_EQ(FromProto(static_cast<cluster::v1::FinishCause>(99)), EndCause::kNone);
