@@ -13,6 +13,7 @@ namespace cleave {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 constexpr auto kMaxTokens = cluster::v1::FINISH_CAUSE_MAX_TOKENS;
 constexpr auto kStopId = cluster::v1::FINISH_CAUSE_STOP_ID;
@@ -103,8 +104,8 @@ TEST_F(GatewayCandidatesTest, CallsHaveIdsOfTheirOwn) {
     EXPECT_EQ(finished_[candidate].reason(), v1::FINISH_REASON_TOOL_CALLS);
   }
   const std::string name = result_.events[0].started().response_id().substr(5);
-  EXPECT_THAT(call_ids_, testing::UnorderedElementsAre(absl::StrCat("call-", name, "-0"),
-                                                       absl::StrCat("call-", name, "-c1-0")));
+  EXPECT_THAT(call_ids_, UnorderedElementsAre(absl::StrCat("call-", name, "-0"),
+                                              absl::StrCat("call-", name, "-c1-0")));
 }
 
 TEST_F(GatewayCandidatesTest, SeveralAreNeverServedLocally) {
