@@ -42,14 +42,18 @@ absl::Status ModelHost::LoadModel(const ModelHostOptions& options) {
   return absl::OkStatus();
 }
 
+ModelHost::SequencePages ModelHost::PagesOfOne(const ModelHostOptions& options) const {
+  const int64_t full = CeilDivide(context_tokens_max_, options.kv.page_tokens);
+  const int sliding = SlidingPagesMax(
+      config_.sliding_window, static_cast<int>(options.step_rows_max), options.kv.page_tokens);
+  return {.full = full, .sliding = std::min<int64_t>(full, sliding)};
+}
+
 // The pools keep the proportion that a sequence of the whole context has, so that neither runs dry
 // long before the other.
 absl::Status ModelHost::SizePools(const ModelHostOptions& options) {
   ASSIGN_OR_RETURN(const KvLayout layout, KvLayout::Create(config_, options.kv));
-  const int64_t full = CeilDivide(context_tokens_max_, options.kv.page_tokens);
-  const int64_t sliding = std::min<int64_t>(
-      full, SlidingPagesMax(config_.sliding_window, static_cast<int>(options.step_rows_max),
-                            options.kv.page_tokens));
+  const auto [full, sliding] = PagesOfOne(options);
   const int64_t sequence_bytes = full * layout.kind(KvKind::kFull).page_bytes +
                                  sliding * layout.kind(KvKind::kSliding).page_bytes;
   if (sequence_bytes > options.kv_bytes_max) {
@@ -80,11 +84,12 @@ absl::Status ModelHost::SizePools(const ModelHostOptions& options) {
   return absl::OkStatus();
 }
 
+// Sequences may share pages, so that together they name more than there are.
 absl::Status ModelHost::CreateStepMemory(const ModelHostOptions& options) {
   limits_ = {.rows = options.step_rows_max,
              .outputs = options.step_outputs_max,
              .sequences = options.step_sequences_max,
-             .pages = kv_memory_->pages(KvKind::kFull) + kv_memory_->pages(KvKind::kSliding)};
+             .pages = options.step_sequences_max * PagesOfOne(options).sum()};
   ASSIGN_OR_RETURN(plan_, kernels_->CreatePlan(limits_));
   ASSIGN_OR_RETURN(transformer_, Transformer::Create(config_, weights_, *kernels_,
                                                      {.activations = options.activations,

@@ -90,6 +90,12 @@ class ModelHost {
  private:
   ModelHost() = default;
   absl::Status LoadModel(const ModelHostOptions& options);
+  struct SequencePages {
+    int64_t full, sliding;
+    int64_t sum() const { return full + sliding; }
+  };
+  // The most that a sequence of the whole context has.
+  SequencePages PagesOfOne(const ModelHostOptions& options) const;
   absl::Status SizePools(const ModelHostOptions& options);
   absl::Status CreateStepMemory(const ModelHostOptions& options);
   absl::Status LoadDrafter(const ModelHostOptions& options);

@@ -49,14 +49,14 @@ TEST(CandidatesTest, ShareThePromptAndDifferByTheirNoise) {
 }
 
 TEST(CandidatesTest, ThoseThatWouldNeverFitAreRefused) {
-  constexpr int64_t kKvBytes = int64_t{1} << 20;  // 85 pages of 8 tokens
+  constexpr int64_t kKvBytes = int64_t{1} << 20;  // 208 full pages of 8 tokens
   EnginePair pair(64, DType::kFloat32, kKvBytes);
   PromptMaker maker(DType::kFloat32);
-  Prompt prompt = maker.Make("large", {300}, 100);
+  Prompt prompt = maker.Make("large", {300}, 200);
   prompt.request.candidates = 8;
   const auto answer = std::make_shared<Answer>();
   pair.Ask(prompt.request, {}, answer);
-  EXPECT_EQ(GetReason(answer->failure()), Reason::kFieldInvalid);
+  ASSERT_EQ(GetReason(answer->failure()), Reason::kFieldInvalid) << answer->failure();
   EXPECT_EQ(GetErrorDetail(answer->failure())->field, "candidates");
 }
 
