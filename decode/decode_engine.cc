@@ -18,28 +18,6 @@ namespace {
 constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; senders are bounded
 constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 
-// The reserved pages of one transfer as host memory, for the link thread. The ids are copies, so
-// the engine's table may change meanwhile.
-class Destination final : public TransferDestination {
- public:
-  Destination(const KvMemory& memory, const TransferPlan& plan, std::vector<PageId> full,
-              std::vector<PageId> sliding)
-      : memory_(memory), plan_(plan), full_(std::move(full)), sliding_(std::move(sliding)) {}
-
-  absl::Span<uint8_t> PageLayer(PoolKind pool, int64_t layer, int64_t page) override {
-    const bool full = pool == PoolKind::kFull;
-    const size_t index = static_cast<size_t>(full ? page : page - plan_.first_sliding_page);
-    return memory_.HostLayerBytes(full ? KvKind::kFull : KvKind::kSliding,
-                                  full ? full_[index] : sliding_[index], static_cast<int>(layer));
-  }
-
- private:
-  const KvMemory& memory_;
-  const TransferPlan plan_;
-  const std::vector<PageId> full_;     // [plan.full_pages]
-  const std::vector<PageId> sliding_;  // [plan.sliding_pages]
-};
-
 }  // namespace
 
 DecodeEngine::DecodeEngine(ModelHost& host, DecodeStep& step, KvIntake& intake, const Clock& clock,
@@ -137,6 +115,7 @@ void DecodeEngine::Handle(DecodeJob& job) {
 absl::Status DecodeEngine::Refusal(const DecodeJob& job) const {
   if (stopping_) return LinkError(Reason::kDraining, "the worker stops");
   const SequenceRequest& request = job.request;
+  if (request.candidates > 1) RETURN_IF_ERROR(CheckCandidates(request));
   int64_t answers = request.candidates;
   for (const Sequence& sequence : sequences_) {
     if (sequence.phase != Phase::kEnded) answers += sequence.job.request.candidates;
@@ -152,22 +131,30 @@ absl::Status DecodeEngine::Refusal(const DecodeJob& job) const {
                         "one answer to a prompt without media, on a worker that computes prompts",
                         "true");
   }
-  // Alone it must fit, or it would be given back for ever.
+  return absl::OkStatus();
+}
+
+// Alone they must fit, or they would be given back for ever.
+absl::Status DecodeEngine::CheckCandidates(const SequenceRequest& request) const {
+  if (request.candidates > options_.sequences_max) {
+    return InvalidField(Reason::kFieldInvalid, "candidates",
+                        absl::StrCat("at most ", options_.sequences_max, " on this worker"),
+                        absl::StrCat(request.candidates));
+  }
   const KvPools pools = host_.pools();
-  const int64_t positions =
-      std::min(host_.context_tokens_max(), request.num_positions() + request.output_tokens_max);
-  const int64_t own = (positions - request.num_positions()) / shape_.page_tokens + 2;
-  const int64_t window =
-      SlidingPagesMax(shape_.window, static_cast<int>(kDraftsMax) + 1, shape_.page_tokens);
-  const int64_t full = request.num_positions() / shape_.page_tokens + request.candidates * own;
-  const int64_t sliding = request.candidates * window;
-  if (request.candidates > 1 &&
-      (full > pools.full.num_pages() || sliding > pools.sliding.num_pages())) {
-    return InvalidField(
-        Reason::kFieldInvalid, "candidates",
-        absl::StrCat("fewer, or shorter ones: ", pools.full.num_pages(), " pages of ",
-                     shape_.page_tokens, " tokens for all answers"),
-        absl::StrCat(request.candidates, " of up to ", request.output_tokens_max, " tokens"));
+  const int64_t positions = request.num_positions();
+  const int64_t own_tokens =
+      std::min(request.output_tokens_max, host_.context_tokens_max() - positions);
+  // Of each: the copy of the page that the prompt ends in, and those behind it.
+  const int64_t own_pages = own_tokens / shape_.page_tokens + 2;
+  const int64_t full = positions / shape_.page_tokens + request.candidates * own_pages;
+  const int64_t sliding =
+      request.candidates * SlidingPagesMax(shape_.window, kDraftsMax + 1, shape_.page_tokens);
+  if (full > pools.full.num_pages() || sliding > pools.sliding.num_pages()) {
+    return InvalidField(Reason::kFieldInvalid, "candidates",
+                        absl::StrCat("fewer, or shorter ones: ", pools.full.num_pages(),
+                                     " pages of ", shape_.page_tokens, " tokens for all answers"),
+                        absl::StrCat(request.candidates, " of up to ", own_tokens, " tokens"));
   }
   return absl::OkStatus();
 }
@@ -198,195 +185,6 @@ void DecodeEngine::Handle(const CancelGateway& gateway) {
   for (Sequence& sequence : sequences_) {
     if (sequence.job.key.session == gateway.session) Cancel(sequence, gateway.at);
   }
-}
-
-// ---- What comes from the KV link ----
-
-void DecodeEngine::Handle(const Expected& expected) {
-  Sequence* sequence = Find(expected.transfer);
-  if (sequence == nullptr || sequence->phase == Phase::kEnded) return;
-  if (expected.status.ok()) {
-    sequence->job.replies->OnTicket(sequence->job.key, sequence->transfer);
-  } else {
-    EndWithError(*sequence, expected.status);
-  }
-}
-
-void DecodeEngine::Handle(const Reserve& reserve) {
-  Sequence* sequence = Find(reserve.transfer);
-  if (sequence == nullptr || sequence->phase != Phase::kAnnounced) {
-    intake_.Reserved(reserve.transfer, LinkError(Reason::kStaleEpoch, "not expected any more"));
-    return;
-  }
-  sequence->claimed = reserve.plan;
-}
-
-// In order of arrival: a large prompt is not overtaken by small ones again and again.
-void DecodeEngine::GrantClaims() {
-  for (Sequence& sequence : sequences_) {
-    if (sequence.job.local && sequence.phase == Phase::kAnnounced && !StartPrompt(sequence)) return;
-    if (!sequence.claimed) continue;
-    auto reserved = ReserveFor(sequence, *sequence.claimed);
-    if (GetReason(reserved.status()) == Reason::kKvCacheFull) return;
-    sequence.claimed.reset();
-    intake_.Reserved(sequence.transfer, std::move(reserved));
-  }
-}
-
-// False: there are no pages for all of its prompt yet.
-bool DecodeEngine::StartPrompt(Sequence& sequence) {
-  const SequenceRequest& request = sequence.job.request;
-  const KvPools pools = host_.pools();
-  DecodeSequence& answer = sequence.answers.front();
-  const int full = answer.table.FullPagesNeeded(request.num_positions());
-  const int sliding =
-      std::min(full, SlidingPagesMax(shape_.window, static_cast<int>(options_.prompt_rows_max),
-                                     shape_.page_tokens));
-  const Room others = RoomForOthers(sequence);
-  if (pools.full.num_free() < full + others.full ||
-      pools.sliding.num_free() < sliding + others.sliding) {
-    return false;
-  }
-  step_.JoinPrompt(answer, request);
-  sequence.phase = Phase::kComputing;
-  --load_.requests_waiting;
-  ++load_.requests_running;
-  Log(Severity::kInfo, "sequence_starts_here",
-      {{"request", request.request_id}, {"tokens", request.num_positions()}});
-  return true;
-}
-
-int64_t DecodeEngine::Sequence::open_answers() const {
-  return std::count_if(answers.begin(), answers.end(), [](const DecodeSequence& answer) {
-    return answer.finish == FinishCause::kNone;
-  });
-}
-
-// A page for each of them to grow into, and all of a prompt that is being computed: a newcomer must
-// not end an older answer.
-DecodeEngine::Room DecodeEngine::RoomForOthers(const Sequence& sequence) const {
-  Room room;
-  for (const Sequence& other : sequences_) {
-    if (&other == &sequence || !(other.active() || other.phase == Phase::kReceiving)) continue;
-    const BlockTable& table = other.answers.front().table;
-    const int64_t left = other.phase == Phase::kComputing
-                             ? other.job.request.num_positions() - table.num_tokens()
-                             : 1;
-    const int64_t answers = other.open_answers();
-    room.full += answers * std::max(1, table.FullPagesNeeded(left));
-    room.sliding +=
-        answers * std::max(1, table.SlidingPagesNeeded(std::min(left, options_.prompt_rows_max)));
-  }
-  return room;
-}
-
-absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
-    Sequence& sequence, const TransferPlan& plan) {
-  BlockTable& table = sequence.answers.front().table;
-  table = BlockTable(host_.pools());
-  table.DropBefore(plan.first_sliding_page * shape_.page_tokens);
-  const absl::Status extended = table.Extend(sequence.job.request.num_positions());
-  if (!extended.ok()) {
-    return LinkError(Reason::kKvCacheFull, "no pages for the prompt");
-  }
-  const KvPools pools = host_.pools();
-  const Room others = RoomForOthers(sequence);
-  const int copies = sequence.job.request.candidates - 1;  // of the page that the prompt ends in
-  if (pools.full.num_free() < others.full + copies ||
-      pools.sliding.num_free() < others.sliding + copies) {
-    table.Release();
-    return LinkError(Reason::kKvCacheFull, "no pages for the prompt and those that run");
-  }
-  const auto copy = [](absl::Span<const PageId> pages) {
-    return std::vector<PageId>(pages.begin(), pages.end());
-  };
-  sequence.pinned_full = copy(table.full().pages);
-  sequence.pinned_sliding = copy(table.sliding().pages);
-  host_.pools().full.Pin(sequence.pinned_full);
-  host_.pools().sliding.Pin(sequence.pinned_sliding);
-  sequence.pinned = true;
-  sequence.phase = Phase::kReceiving;
-  return std::make_unique<Destination>(host_.kv_memory(), plan, sequence.pinned_full,
-                                       sequence.pinned_sliding);
-}
-
-void DecodeEngine::Handle(Committed& committed) {
-  Sequence* sequence = Find(committed.transfer);
-  if (sequence == nullptr) return;
-  Unpin(*sequence);
-  if (sequence->phase != Phase::kReceiving) return;  // cancelled meanwhile
-  const SequenceRequest& request = sequence->job.request;
-  for (DecodeSequence& answer : sequence->answers) {
-    const int32_t token =
-        committed.payload.first_tokens[static_cast<size_t>(answer.candidate)].token;
-    if (token < 0 || token >= host_.config().vocabulary_size) {
-      return EndWithError(*sequence, LinkError(Reason::kKvTransferCorrupt,
-                                               absl::StrCat("a first token is ", token, " of ",
-                                                            host_.config().vocabulary_size)));
-    }
-    answer.output.push_back(token);
-    answer.finish = CheckFinish(request, token, static_cast<int64_t>(answer.output.size()),
-                                host_.context_tokens_max());
-  }
-  for (DecodeSequence& answer : sequence->answers) {
-    const bool is_open = answer.finish == FinishCause::kNone;
-    if (is_open && answer.candidate > 0 && !Fork(*sequence, answer)) return Preempt(*sequence);
-  }
-  for (DecodeSequence& answer : sequence->answers) {
-    if (answer.finish != FinishCause::kNone) {
-      answer.table.Release();
-    } else {
-      step_.Join(answer, request, committed.payload.last_hidden_state);
-    }
-  }
-  sequence->committed = committed.at;
-  sequence->phase = Phase::kRunning;
-  --load_.requests_waiting;
-  ++load_.requests_running;
-  Log(Severity::kInfo, "sequence_joined",
-      {{"request", request.request_id}, {"tokens", request.num_positions()}});
-}
-
-// Shares the first answer's pages; the one that the prompt ends in is copied, since both write
-// behind it. False: there is no page for it, and nobody is younger.
-bool DecodeEngine::Fork(Sequence& sequence, DecodeSequence& answer) {
-  const BlockTable& from = sequence.answers.front().table;
-  while (true) {
-    const auto copies = answer.table.Share(from.full(), from.sliding(), from.num_tokens());
-    if (copies.ok()) {
-      host_.CopyPages(*copies);
-      return true;
-    }
-    const auto youngest =
-        std::find_if(sequences_.rbegin(), sequences_.rend(),
-                     [&](const Sequence& s) { return s.active() || &s == &sequence; });
-    if (&*youngest == &sequence) return false;
-    Preempt(*youngest);
-  }
-}
-
-// The gateway hears of it from the prefill worker, and either cancels here or tries again.
-void DecodeEngine::Handle(const Failed& failed) {
-  Sequence* sequence = Find(failed.transfer);
-  if (sequence == nullptr) return;
-  Unpin(*sequence);
-  if (GetReason(failed.status) != Reason::kCancelled) {  // an answer of one token needs no transfer
-    Log(Severity::kWarning, "transfer_failed",
-        {{"request", sequence->job.request.request_id},
-         {"reason", std::string(ReasonName(GetReason(failed.status)))},
-         {"message", std::string(failed.status.message())}});
-  }
-  if (sequence->phase != Phase::kReceiving) return;
-  sequence->answers.front().table.Release();
-  sequence->phase = Phase::kAnnounced;
-}
-
-void DecodeEngine::Unpin(Sequence& sequence) {
-  host_.pools().full.Unpin(sequence.pinned_full);
-  host_.pools().sliding.Unpin(sequence.pinned_sliding);
-  sequence.pinned_full.clear();
-  sequence.pinned_sliding.clear();
-  sequence.pinned = false;
 }
 
 // ---- The batch ----

@@ -29,6 +29,8 @@ struct DecodeEngineOptions {
   double step_seconds = 0.05;
 };
 
+// Claims and the way of KV into pages are in decode_intake.cc, steps and ends in decode_engine.cc.
+//
 // Owns one thread, "decode", which owns everything below the mailbox. All other threads only post.
 // The thread takes turns; where time is simulated, somebody else takes them.
 //
@@ -142,6 +144,7 @@ class DecodeEngine {
   void Handle(const Failed& failed);
 
   absl::Status Refusal(const DecodeJob& job) const;
+  absl::Status CheckCandidates(const SequenceRequest& request) const;
   void Announce(Sequence& sequence);
   void GrantClaims();
   bool StartPrompt(Sequence& sequence);

@@ -1,8 +1,8 @@
 // The same tokens however served: alone or with seven strangers, with drafts and without, on either
-// route, computed or from the prefix cache, with pages for everybody or for few, after the death of
-// a worker; greedy and sampled; for text, thoughts, tools, pictures and sounds. The small trained
-// model answers, with its drafter. Golden logits are tested in tests/golden, the engines beside the
-// model alone in tests/cluster/engine_pair_test.cc.
+// route or by the model in this process, computed or from the prefix cache, with pages for
+// everybody or for few, after the death of a worker; greedy and sampled; for text, thoughts, tools,
+// pictures and sounds. The small trained model answers, with its drafter. Golden logits are tested
+// in tests/golden.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/chip/chip_cases.h"
+#include "tests/cluster/answer_alone.h"
 #include "tests/cluster/process_cluster.h"
 #include "tests/support/status_matchers.h"
 
@@ -155,6 +156,24 @@ TEST_P(EqualityMatrixTest, AnswersAreTheSameHoweverServed) {
   }
 }
 
+TEST_P(EqualityMatrixTest, AnswersAreThoseOfTheModelInOneProcess) {
+  const ProcessCluster cluster({.model = kChip, .worker_flags = Flags({})});
+  for (const Question& question : Questions(GetParam())) {
+    SCOPED_TRACE(question.name);
+    const AloneAnswer alone =
+        AnswerAlone(kChip, question.request,
+                    {.kv = {.page_tokens = 8, .dtype = DType::kBFloat16}, .positions_max = 1024});
+    AnswerStream stream(cluster.gateway_address(), question.request, kTimeout);
+    const StreamedAnswer& answer = stream.Finish();
+    EXPECT_OK(answer.status);
+    EXPECT_EQ(answer.text, alone.reply.text);
+    EXPECT_EQ(answer.output_tokens, alone.ids.size());
+    std::string calls;
+    for (const ParsedToolCall& call : alone.reply.tool_calls) calls += call.name + call.arguments;
+    EXPECT_EQ(answer.calls, calls);
+  }
+}
+
 // Pages for one sequence of the whole context, and beginnings that are given up again and again.
 TEST_P(EqualityMatrixTest, AnswersAreTheSameWithPagesForFew) {
   const std::vector<Question> questions = Questions(GetParam());
@@ -176,7 +195,7 @@ TEST_P(EqualityMatrixTest, AnswersAreTheSameAfterADeath) {
   std::vector<Question> questions = Questions(GetParam());
   for (Question& question : questions) {
     question.request.set_ignore_stop_tokens(true);
-    question.request.set_max_output_tokens(200);
+    question.request.set_max_output_tokens(80);
   }
   ProcessCluster cluster(
       {.model = kChip, .decode_workers = 2, .worker_flags = Flags({"--kernels", "reference"})});

@@ -2,18 +2,9 @@
 // the model alone answers it in this process.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <memory>
-#include <vector>
-
-#include "gateway/chat_request.h"
-#include "gateway/prompt_builder.h"
-#include "gateway/reply_assembler.h"
-#include "media/audio_decode.h"
-#include "media/image_tiles.h"
 #include "runtime/base/file.h"
+#include "tests/cluster/answer_alone.h"
 #include "tests/cluster/process_cluster.h"
-#include "tests/support/model_runner.h"
 #include "tests/support/status_matchers.h"
 
 namespace cleave::testing {
@@ -65,51 +56,6 @@ v1::GenerateRequest Conversation(v1::ThinkingMode thinking) {
   return request;
 }
 
-RunnerMedia Embed(const MediaItem& item, const ServedModel& served, ModelRunner& runner) {
-  MediaEmbedder& embedder = runner.embedder();
-  if (item.kind == MediaKind::kAudio) {
-    const AudioFrames audio = *PrepareAudio(*item.bytes, served.media_limits);
-    return {item.first, false, *embedder.EmbedAudio(audio.frames)};
-  }
-  const ImageTiles image = *PrepareImage(*item.bytes, item.image_token_budget, served.media_limits);
-  const PixelScale scale =
-      item.kind == MediaKind::kVideo ? PixelScale::kVideoFrame : PixelScale::kImage;
-  return {item.first, true, *embedder.EmbedImage(image.tiles, image.rows, image.columns, scale)};
-}
-
-struct Expected {
-  Prompt prompt;
-  std::vector<TokenId> ids;  // a stop id included
-  ReplyDelta reply;
-};
-
-// The answer of the model alone: the whole prompt in one step, then token by token.
-Expected AnswerAlone(v1::GenerateRequest request) {
-  const ServedModel served = *ServedModel::Load(kModel, "");
-  const ChatRequest chat = *ReadChatRequest(request, served);
-  Expected expected{.prompt = *BuildPrompt(chat, served), .ids = {}, .reply = {}};
-  const auto runner = *ModelRunner::Load(kModel, {.positions_max = 1000});
-  std::vector<RunnerMedia> media;
-  for (const MediaItem& item : expected.prompt.media) {
-    media.push_back(Embed(item, served, *runner));
-  }
-  runner->Forward(expected.prompt.ids, media, false);
-  const std::vector<int32_t>& stops = runner->config().generation.stop_ids;
-  bool stopped = false;
-  while (true) {
-    expected.ids.push_back(runner->ArgMax(runner->Fetch(runner->transformer().logits()).values));
-    stopped = std::find(stops.begin(), stops.end(), expected.ids.back()) != stops.end();
-    if (stopped || expected.ids.size() == kOutputTokens) break;
-    runner->Forward(absl::MakeConstSpan(expected.ids).last(1), {}, false);
-  }
-  ReplyAssembler assembler(served.tokenizer->vocabulary(), {}, expected.prompt.ends_in_thought);
-  const auto shown =
-      absl::MakeConstSpan(expected.ids).first(expected.ids.size() - (stopped ? 1 : 0));
-  EXPECT_OK(assembler.Push(shown, expected.reply));
-  assembler.Finish(expected.reply);
-  return expected;
-}
-
 // The parameter is the prefill worker's chunk.
 class ConversationTest : public ::testing::TestWithParam<const char*> {};
 
@@ -121,7 +67,7 @@ TEST_P(ConversationTest, IsAnsweredAsInOneProcess) {
                           .prefill_flags = {"--chunk-tokens", GetParam()}});
   for (const v1::ThinkingMode thinking : {v1::THINKING_MODE_ON, v1::THINKING_MODE_OFF}) {
     const v1::GenerateRequest request = Conversation(thinking);
-    const Expected expected = AnswerAlone(request);
+    const AloneAnswer expected = AnswerAlone(kModel, request, {.positions_max = 1000});
     EXPECT_EQ(expected.prompt.media.size(), 5u);
     EXPECT_EQ(expected.prompt.ends_in_thought, thinking == v1::THINKING_MODE_ON);
     AnswerStream stream(cluster.gateway_address(), request, absl::Seconds(120));
