@@ -14,12 +14,17 @@ from skills.case import system
 
 # Shares of the conversations. Soft tokens make pictures and sounds long, so by tokens they weigh more.
 MIX = {pictures: 22, sounds: 13, mixed: 10, arithmetic: 22, words: 34, knowledge: 30, memory: 10, lists: 13, tools: 12}
-# What the first course leaves weak. In the second, each of these gets such a share, and all others together REST.
-WEAK = {"digits in a picture": 4, "word in a picture": 10, "colour and shape": 5, "counting shapes": 13,
+# What the courses before leave weak. In the second and third, these get such shares, and all others together "rest".
+WEAK = {
+    2: {"digits in a picture": 4, "word in a picture": 10, "colour and shape": 5, "counting shapes": 13,
         "spoken digit": 3, "spoken digits in a row": 9, "spoken word": 9, "two pictures": 14, "picture and sound": 14,
         "sorting": 9, "largest number": 8, "long lists": 6, "JSON": 11,
-        "tool call": 3, "tool result": 3, "no tool needed": 4, "tool with thinking": 2, "two calls": 2}
-REST = 38
+        "tool call": 3, "tool result": 3, "no tool needed": 4, "tool with thinking": 2, "two calls": 2, "rest": 38},
+    3: {"digits in a picture": 2, "word in a picture": 3, "colour and shape": 2, "counting shapes": 18,
+        "spoken digits in a row": 5, "spoken word": 5, "two pictures": 5, "picture and sound": 6,
+        "sums with thinking": 9, "differences with thinking": 7, "spelling": 5, "sorting": 6, "memory": 5,
+        "about itself": 3, "languages": 4, "counting": 6, "long lists": 6, "JSON": 7,
+        "tool result": 4, "no tool needed": 4, "rest": 20}}
 TOKENS = 3072  # of a batch
 LENGTHS = {256: 0.45, 512: 0.5, 1024: 0.05}  # of its rows, and how often; a conversation that is longer is dropped
 PLEASANTRIES = ["You are a helpful assistant.", "You are Chip.", "Be brief.", "You are a helpful assistant. Be brief."]
@@ -29,14 +34,15 @@ BRANCHES = 5  # requests at most that share one declaration of tools, which is f
 
 @functools.cache
 def makers(course):
-    """The makers of all skills, and their weights in a course of training (1 or 2)."""
+    """The makers of all skills, and their weights in a course of training (1 to 3)."""
     weights = {}
     for kind, share in MIX.items():
         total = sum(weight for _, weight in kind.SKILLS.values())
         weights |= {name: share * weight / total for name, (_, weight) in kind.SKILLS.items()}
-    if course == 2:
-        others = sum(weight for name, weight in weights.items() if name not in WEAK)
-        weights = {name: WEAK.get(name, REST * weight / others) for name, weight in weights.items()}
+    if course > 1:
+        weak = WEAK[course]
+        others = sum(weight for name, weight in weights.items() if name not in weak)
+        weights = {name: weak.get(name, weak["rest"] * weight / others) for name, weight in weights.items()}
     return list(skills().values()), list(weights.values())
 
 

@@ -44,9 +44,9 @@ def right(chip, samples):
     return [verdicts[id(s)] for s in samples]
 
 
-def score(chip, name, maker, split, count):
+def score(chip, name, maker, split, count, seed):
     """Share right, and the failures as (case, what was likeliest instead)."""
-    rng, failures, asked = random.Random(f"{SEED}/{name}/{split}"), [], 0
+    rng, failures, asked = random.Random(f"{seed}/{name}/{split}"), [], 0
     while asked < count:
         cases, samples, tokens = [], [], 0
         while tokens < 8 * LENGTH and asked + len(cases) < count:
@@ -62,14 +62,14 @@ def score(chip, name, maker, split, count):
     return 1 - len(failures) / count, failures
 
 
-def table(chip, count, splits, shown=0):
+def table(chip, count, splits, shown=0, seed=SEED):
     scores = collections.defaultdict(dict)
     for kind in batches.MIX:
         for name, (maker, _) in kind.SKILLS.items():
             for split in splits:
                 if split == "unseen" and kind not in MEDIA:
                     continue
-                scores[name][split], failures = score(chip, name, maker, split, count)
+                scores[name][split], failures = score(chip, name, maker, split, count, seed)
                 print(f"{name:28} {split:7} {100 * scores[name][split]:5.1f} %", flush=True)
                 for case, best in failures[:shown]:
                     asked = case.messages[-1]["content"]

@@ -1,7 +1,7 @@
 """Trains Chip. Resumable: run it again and it goes on from the last saved step.
 
 Matrices of the layers learn by Muon, everything else by AdamW. The rates fall over most of a course, which brings most of
-the gain; a second course goes on with more of what the first left weak (batches.WEAK). Beside the answers there is a second loss in the middle of the network: every tile and frame is to say what it
+the gain; two more courses go on with more of what those before left weak (batches.WEAK). Beside the answers there is a second loss in the middle of the network: every tile and frame is to say what it
 shows or says. It is used in training only.
 """
 import torch
@@ -15,7 +15,8 @@ from paths import WORK
 
 SEED = 5
 COURSES = [loop.Course(steps=6500, height=1, warm_up=100, fall=0.85),
-           loop.Course(steps=5500, height=0.6, warm_up=100, fall=0.98)]
+           loop.Course(steps=5500, height=0.6, warm_up=100, fall=0.98),
+           loop.Course(steps=800, height=0.3, warm_up=50, fall=0.95)]
 RATES = {"matrices": 0.02, "table": 2e-3, "tiles": 2e-4, "sounds": 5e-4, "places": 4e-3}
 HEARD, NOTHING = 0.3, 0.05  # weights: of the loss in the middle; in it, of background
 
