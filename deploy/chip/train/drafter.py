@@ -21,7 +21,8 @@ SEED = 9
 DRAFTER_SHAPE = dict(SHAPE, hidden_size=64, intermediate_size=128)
 DRAFTER_KINDS = [SLIDING, SLIDING, SLIDING, FULL]
 DRAFTS = 5
-COURSES = [loop.Course(steps=500, height=1, warm_up=50, fall=0.7)]
+COURSES = [loop.Course(steps=500, height=1, warm_up=50, fall=0.7),
+           loop.Course(steps=100, height=0.4, warm_up=10, fall=0.9)]
 RATES = {"matrices": 0.02, "rest": 3e-3}
 
 

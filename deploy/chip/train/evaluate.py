@@ -23,7 +23,7 @@ MEDIA = (batches.pictures, batches.sounds, batches.mixed)  # only they know "uns
 def load():
     """The trained target as it is released."""
     chip = Chip()
-    chip.load_state_dict(loop.released(WORK / "target.pt"))
+    chip.load_state_dict(loop.released(WORK / "target_mean.pt"))
     return chip.eval().requires_grad_(False)
 
 

@@ -105,7 +105,7 @@ if __name__ == "__main__":
     arguments.add_argument("out")
     arguments.add_argument("--count", type=int, default=1, help="of each skill")
     arguments.add_argument("--skills", nargs="+", default=[])
-    arguments.add_argument("--drafts", nargs="+", default=["sums with thinking", "JSON"], help="skills")
+    arguments.add_argument("--drafts", nargs="+", default=["sums with thinking"], help="skills")
     given = arguments.parse_args()
     write(given.out, given.count, given.skills)
     write_drafts(given.out, given.drafts)

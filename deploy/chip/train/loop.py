@@ -1,7 +1,9 @@
 """The loop of both trainings: batches made ahead, rates that rise and fall, a state that is saved and found again."""
 import concurrent.futures
 import dataclasses
+import itertools
 import multiprocessing
+import shutil
 import time
 
 import torch
@@ -63,12 +65,18 @@ class Course:
         return self.height * min(1, (step + 1) / self.warm_up, (self.steps - step) / (self.steps * self.fall))
 
 
+def after_course(path, number):
+    """Where the state after a course (from 1) is kept."""
+    return path.with_stem(f"{path.stem}_{number}")
+
+
 def run(model, both, loss_of, path, seed, courses):
     """Trains from the state in `path`, or from the start, through all courses. `loss_of(batch)` gives a loss and figures by
     name to show."""
     first, seconds = 0, 0.0
     rates_of_steps = [course.rate(step) for course in courses for step in range(course.steps)]
     steps = len(rates_of_steps)
+    ends = {step: number for number, step in enumerate(itertools.accumulate(c.steps for c in courses), 1)}
     full = [[group["lr"] for group in optimizer.param_groups] for optimizer in both]
     if path.exists():
         saved = torch.load(path)
@@ -96,7 +104,9 @@ def run(model, both, loss_of, path, seed, courses):
             left = spent / (done - first) * (steps - done) / 60
             print(f"step {done}/{steps}  {means}  {left:.0f} min to go", flush=True)
             shown = []
-        if done % SAVE_EVERY == 0 or done == steps:
+        if done % SAVE_EVERY == 0 or done in ends:
             torch.save({"step": done, "seconds": seconds + spent, "model": model.state_dict(),
                         "optimizers": [optimizer.state_dict() for optimizer in both]}, path.with_suffix(".new"))
             path.with_suffix(".new").replace(path)
+        if done in ends:
+            shutil.copy(path, after_course(path, ends[done]))
