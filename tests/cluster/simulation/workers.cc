@@ -8,7 +8,6 @@ namespace cleave::simulation {
 namespace {
 
 constexpr int64_t kContextTokens = 160;
-constexpr int kActsPerTick = 16;
 constexpr int64_t kPrefillBytes = int64_t{900} << 10, kDecodeBytes = int64_t{420} << 10;
 
 LinkIdentity IdentityOf(const ModelHost& host) {
@@ -76,10 +75,7 @@ void Node::Act() {
     busy_until_ = now + absl::Microseconds(walk.Between(50, most));
     if (engine_done_) ShutLinks();
   }
-  // Where nothing is due, only now and then: it also clears away links that have ended.
-  if (engine_done_ || links().NextDeadline() <= now || ++acts_ % kActsPerTick == 0) {
-    links().OnTick();
-  }
+  links().OnTick();  // as LinkThread does after every message: links that have ended go
 }
 
 // ---- A prefill worker.

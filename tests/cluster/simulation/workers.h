@@ -84,7 +84,6 @@ class Node {
   const Incarnation incarnation_{around_.walk().Bits()};
   absl::Time busy_until_ = absl::InfinitePast();
   bool engine_done_ = false, dead_ = false;
-  int acts_ = 0;
 };
 
 class PrefillNode final : public Node, public KvOutlet, public SenderListener, public LinkDialer {
@@ -144,7 +143,7 @@ class DecodeNode final : public Node,
   void Drain() { links_->Drain(); }
   void Check() override;
 
-  static constexpr int kSequences = 8, kPromptRows = 48;
+  static constexpr int kSequences = 21, kPromptRows = 48;
 
  private:
   bool Turn() override { return engine_->Turn(absl::ZeroDuration()); }
