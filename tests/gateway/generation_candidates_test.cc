@@ -12,25 +12,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class GenerationCandidatesTest : public testing::Test {
+class GenerationCandidatesTest : public RerouteTest {
  protected:
-  GenerationCandidatesTest() { rerouter_.next = {other_prefill_, other_decode_}; }
-  ~GenerationCandidatesTest() override {
-    if (generation_ != nullptr) generation_->Cancel(CancelledByClient());
-  }
-
   void Start(int candidates = 2) {
-    generation_ = std::make_shared<Generation>(
-        GenerationOptions{
-            .number = kNumber,
-            .order = {.prompt_ids = {1, 2}, .output_tokens_max = 9, .candidates = candidates},
-            .route = {prefill_, decode_},
-            .accepted = clock_.Now(),
-            .deadline = clock_.Now() + absl::Hours(1),
-            .rerouter = &rerouter_},
-        recorder_, clock_);
-    generation_->Start();
-    generation_->OnTicket(1, 99);
+    Begin({.prompt_ids = {1, 2}, .output_tokens_max = 9, .candidates = candidates});
   }
   void First(uint32_t epoch, int candidate, TokenId id, EndCause finish = EndCause::kNone) {
     generation_->OnFirstToken(epoch, candidate, {{id}, {}}, finish, {});
@@ -41,24 +26,20 @@ class GenerationCandidatesTest : public testing::Test {
   }
   // The decode worker dies, and the other pair begins.
   void GoOnElsewhere() {
-    decode_->holds = false;
-    generation_->OnDecodeLost(1);
+    LoseDecode(*decode_);
     rerouter_.MakeCall();
     generation_->OnTicket(2, 77);
   }
-  const GenerationResult& End() {
-    EXPECT_EQ(recorder_->results.size(), 1u);
-    return recorder_->results.at(0);
+  // The client has 10 of the first and 20, 21 of the second; another pair tells their first tokens.
+  void BeginAgain() {
+    Start();
+    First(1, 0, 10);
+    First(1, 1, 20);
+    Step(1, 1, 1, {21});
+    GoOnElsewhere();
+    First(2, 0, 10);
+    First(2, 1, 20);
   }
-
-  SimulatedClock clock_;
-  std::shared_ptr<FakeDecode> decode_ = std::make_shared<FakeDecode>();
-  std::shared_ptr<FakePrefill> prefill_ = std::make_shared<FakePrefill>();
-  std::shared_ptr<FakeDecode> other_decode_ = std::make_shared<FakeDecode>();
-  std::shared_ptr<FakePrefill> other_prefill_ = std::make_shared<FakePrefill>();
-  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
-  FakeRerouter rerouter_;
-  std::shared_ptr<Generation> generation_;
 };
 
 TEST_F(GenerationCandidatesTest, EachIsToldInItsOwnOrder) {
@@ -212,13 +193,7 @@ TEST_F(GenerationCandidatesTest, AnotherPairBeginsFromThePrompt) {
 
 TEST_F(GenerationCandidatesTest, AStopStringLastsThroughAnotherTry) {
   recorder_->enough_at[1] = 2;
-  Start();
-  First(1, 0, 10);
-  First(1, 1, 20);
-  Step(1, 1, 1, {21});
-  GoOnElsewhere();
-  First(2, 0, 10);
-  First(2, 1, 20);
+  BeginAgain();
   Step(2, 1, 1, {21, 22, 23});
   Step(2, 0, 1, {11}, EndCause::kStopId);
   EXPECT_THAT(recorder_->ids[0], ElementsAre(10, 11));
@@ -228,13 +203,7 @@ TEST_F(GenerationCandidatesTest, AStopStringLastsThroughAnotherTry) {
 }
 
 TEST_F(GenerationCandidatesTest, OtherTokensThanThoseToldEndIt) {
-  Start();
-  First(1, 0, 10);
-  First(1, 1, 20);
-  Step(1, 1, 1, {21});
-  GoOnElsewhere();
-  First(2, 0, 10);
-  First(2, 1, 20);
+  BeginAgain();
   Step(2, 1, 1, {99});
   EXPECT_EQ(GetReason(End().status), Reason::kWorkerLost) << "why it was tried again";
   EXPECT_THAT(recorder_->ids[1], ElementsAre(20, 21));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gateway/generation.h"
+#include "gateway/request_error.h"
 #include "runtime/base/error.h"
 
 namespace cleave {
@@ -156,6 +157,46 @@ struct Recorder final : GenerationListener {
   std::vector<GenerationResult> results;
   std::map<int, int> enough_at;  // so many tokens; 0: never
   absl::Status error;
+};
+
+// A generation on one pair of workers, with another pair for the next try.
+class RerouteTest : public testing::Test {
+ protected:
+  RerouteTest() { rerouter_.next = {other_prefill_, other_decode_}; }
+  ~RerouteTest() override {
+    if (generation_ != nullptr) generation_->Cancel(CancelledByClient());
+  }
+
+  void Begin(SequenceOrder order) {
+    generation_ =
+        std::make_shared<Generation>(GenerationOptions{.number = kNumber,
+                                                       .order = std::move(order),
+                                                       .route = {prefill_, decode_},
+                                                       .accepted = clock_.Now(),
+                                                       .deadline = clock_.Now() + absl::Hours(1),
+                                                       .rerouter = &rerouter_},
+                                     recorder_, clock_);
+    generation_->Start();
+    generation_->OnTicket(1, 99);
+  }
+  // The decode worker of this try dies; it is not there for a Cancel.
+  void LoseDecode(FakeDecode& worker) {
+    worker.holds = false;
+    generation_->OnDecodeLost(worker.epoch);
+  }
+  const GenerationResult& End() {
+    EXPECT_EQ(recorder_->results.size(), 1u);
+    return recorder_->results.at(0);
+  }
+
+  SimulatedClock clock_;
+  std::shared_ptr<FakeDecode> decode_ = std::make_shared<FakeDecode>();
+  std::shared_ptr<FakePrefill> prefill_ = std::make_shared<FakePrefill>();
+  std::shared_ptr<FakeDecode> other_decode_ = std::make_shared<FakeDecode>();
+  std::shared_ptr<FakePrefill> other_prefill_ = std::make_shared<FakePrefill>();
+  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
+  FakeRerouter rerouter_;
+  std::shared_ptr<Generation> generation_;
 };
 
 }  // namespace cleave

@@ -11,25 +11,10 @@ namespace {
 
 using ::testing::ElementsAre;
 
-class GenerationReplayTest : public testing::Test {
+class GenerationReplayTest : public RerouteTest {
  protected:
-  GenerationReplayTest() { rerouter_.next = {other_prefill_, other_decode_}; }
-  ~GenerationReplayTest() override {
-    if (generation_ != nullptr) generation_->Cancel(CancelledByClient());
-  }
-
   void Start(std::vector<MediaItem> media = {}) {
-    SequenceOrder order{.prompt_ids = {1, 2}, .media = std::move(media), .output_tokens_max = 9};
-    generation_ =
-        std::make_shared<Generation>(GenerationOptions{.number = kNumber,
-                                                       .order = std::move(order),
-                                                       .route = {prefill_, decode_},
-                                                       .accepted = clock_.Now(),
-                                                       .deadline = clock_.Now() + absl::Hours(1),
-                                                       .rerouter = &rerouter_},
-                                     recorder_, clock_);
-    generation_->Start();
-    generation_->OnTicket(1, 99);
+    Begin({.prompt_ids = {1, 2}, .media = std::move(media), .output_tokens_max = 9});
   }
   void First(uint32_t epoch, TokenId id) {
     generation_->OnFirstToken(epoch, 0, {{id}, {}}, EndCause::kNone, {});
@@ -38,24 +23,6 @@ class GenerationReplayTest : public testing::Test {
             EndCause finish = EndCause::kNone) {
     generation_->OnStepTokens(epoch, 0, first, {std::move(ids), {}}, finish, std::nullopt);
   }
-  // The decode worker of this try dies; it is not there for a Cancel.
-  void LoseDecode(FakeDecode& worker) {
-    worker.holds = false;
-    generation_->OnDecodeLost(worker.epoch);
-  }
-  const GenerationResult& End() {
-    EXPECT_EQ(recorder_->results.size(), 1u);
-    return recorder_->results.at(0);
-  }
-
-  SimulatedClock clock_;
-  std::shared_ptr<FakeDecode> decode_ = std::make_shared<FakeDecode>();
-  std::shared_ptr<FakePrefill> prefill_ = std::make_shared<FakePrefill>();
-  std::shared_ptr<FakeDecode> other_decode_ = std::make_shared<FakeDecode>();
-  std::shared_ptr<FakePrefill> other_prefill_ = std::make_shared<FakePrefill>();
-  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
-  FakeRerouter rerouter_;
-  std::shared_ptr<Generation> generation_;
 };
 
 TEST_F(GenerationReplayTest, AnotherPairGoesOnWhereADeadWorkerStopped) {

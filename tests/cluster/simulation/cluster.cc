@@ -243,6 +243,7 @@ void Cluster::Drain(WorkerType& worker) {
 }
 
 void Cluster::Replace(const Node& node) {
+  if (stopping_) return;
   const std::string address = walk_.OneIn(2) ? node.address() : node.address() + "'";
   address[0] == 'p' ? AddPrefill(address) : AddDecode(address);
 }
@@ -261,6 +262,7 @@ void Cluster::Run() {
     events_.After(absl::Microseconds(walk_.Below(300'000)), [this] { CauseTrouble(); });
   }
   RunUntil([this] { return AllCallsEnded(); });
+  stopping_ = true;
   faults_.Stop();
   ForEachNode([](Node& node) { node.Stop(); });
   RunUntil([this] {
@@ -278,7 +280,6 @@ void Cluster::Run() {
   for (const auto& worker : decodes_) {
     const DecodeMetrics& metrics = worker.node->metrics();
     tally_.preemptions += metrics.preemptions_total.Value();
-    tally_.transfers_failed += metrics.kvlink.failures_total.Value();
     for (const prometheus::Counter* accepted : metrics.mtp_accepted) {
       tally_.drafts_accepted += accepted->Value();
     }

@@ -78,6 +78,7 @@ class Cluster final : public Surroundings, public Rerouter {
   std::vector<std::unique_ptr<Stream>> streams_;
   std::vector<std::shared_ptr<Call>> calls_;
   const std::vector<testing::Prompt>& prompts_;
+  bool stopping_ = false;  // every request has ended; no process takes another's place
 };
 
 }  // namespace cleave::simulation

@@ -29,7 +29,6 @@ class Connection {
   // The gateway loses the worker, and each request that it holds hears so. The worker learns it
   // later, unless it is dead.
   void Lose();
-  bool holds_nothing() const { return held_.empty(); }
 
  protected:
   struct Held {

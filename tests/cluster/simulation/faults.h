@@ -4,8 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <map>
-#include <set>
-#include <string>
 
 #include "runtime/base/error.h"
 #include "tests/runtime/random_walk.h"
@@ -34,7 +32,7 @@ struct Tally {
   std::array<int64_t, kNumFaults> faults{};
   std::map<Reason, int64_t> replays, failures;
   int64_t requests = 0, completed = 0, local = 0;
-  double preemptions = 0, drafts_accepted = 0, transfers_failed = 0;
+  double preemptions = 0, drafts_accepted = 0;
   int64_t cached_prompts = 0;
 };
 

@@ -32,7 +32,6 @@ class Wire final : public std::enable_shared_from_this<Wire> {
   // The process at this end is gone, and with it what it held.
   void EndSender();
   void EndReceiver();
-  bool over() const { return sender_ == nullptr && receiver_ == nullptr; }
 
  private:
   class SenderEnd;

@@ -81,7 +81,8 @@ void Node::Act() {
 // ---- A prefill worker.
 
 PrefillNode::PrefillNode(Surroundings& around, std::string address, const LinkLimits& limits)
-    : Node(around, std::move(address)), host_(around.hosts().TakePrefill()) {
+    : EngineNode(around, std::move(address)) {
+  host_ = around.hosts().TakePrefill();
   links_ = std::make_unique<SenderLinks>(SenderLinksOptions{.identity = IdentityOf(*host_),
                                                             .incarnation = incarnation(),
                                                             .shape = host_->layout().shape(),
@@ -123,7 +124,8 @@ void PrefillNode::Cancel(TransferId transfer, Reason reason) {
 
 DecodeNode::DecodeNode(Surroundings& around, std::string address, const LinkLimits& limits,
                        int drafts, int64_t prompt_rows)
-    : Node(around, std::move(address)), host_(around.hosts().TakeDecode()) {
+    : EngineNode(around, std::move(address)) {
+  host_ = around.hosts().TakeDecode();
   links_ = std::make_unique<ReceiverLinks>(ReceiverLinksOptions{.identity = IdentityOf(*host_),
                                                                 .incarnation = incarnation(),
                                                                 .shape = host_->layout().shape(),

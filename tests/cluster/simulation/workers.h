@@ -86,20 +86,36 @@ class Node {
   bool engine_done_ = false, dead_ = false;
 };
 
-class PrefillNode final : public Node, public KvOutlet, public SenderListener, public LinkDialer {
+// What both kinds have: an engine, and the links of its process.
+template <typename Engine, typename Links>
+class EngineNode : public Node {
  public:
-  PrefillNode(Surroundings& around, std::string address, const LinkLimits& limits);
-  ~PrefillNode() override;
-  PrefillEngine& engine() { return *engine_; }
+  using Node::Node;
+  Engine& engine() { return *engine_; }
   const ModelHost& host() const { return *host_; }
-  void Check() override;
 
- private:
+ protected:
   bool Turn() override { return engine_->Turn(absl::ZeroDuration()); }
   absl::Time NextTurn() const override { return engine_->NextTurn(); }
   void StopEngine() override { engine_->Stop(); }
   void ShutLinks() override { links_->Shutdown(); }
   LinkTicker& links() override { return *links_; }
+
+  std::unique_ptr<ModelHost> host_;
+  std::unique_ptr<Links> links_;
+  std::unique_ptr<Engine> engine_;
+};
+
+class PrefillNode final : public EngineNode<PrefillEngine, SenderLinks>,
+                          public KvOutlet,
+                          public SenderListener,
+                          public LinkDialer {
+ public:
+  PrefillNode(Surroundings& around, std::string address, const LinkLimits& limits);
+  ~PrefillNode() override;
+  void Check() override;
+
+ private:
   // KvOutlet
   void Begin(const std::string& decode_address, const TransferSpec& spec) override;
   void QueueFrame(TransferId transfer, const FrameSlice& slice, std::vector<PageBytes> pages,
@@ -118,14 +134,11 @@ class PrefillNode final : public Node, public KvOutlet, public SenderListener, p
     return around_.MakeWire(*this, sender, address)->MakeSenderEnd();
   }
 
-  std::unique_ptr<ModelHost> host_;
   prometheus::Registry registry_;
   PrefillMetrics metrics_{registry_};
-  std::unique_ptr<SenderLinks> links_;
-  std::unique_ptr<PrefillEngine> engine_;
 };
 
-class DecodeNode final : public Node,
+class DecodeNode final : public EngineNode<DecodeEngine, ReceiverLinks>,
                          public KvIntake,
                          public ReceiverListener,
                          public TicketListener {
@@ -134,23 +147,15 @@ class DecodeNode final : public Node,
   DecodeNode(Surroundings& around, std::string address, const LinkLimits& limits, int drafts,
              int64_t prompt_rows);
   ~DecodeNode() override;
-  DecodeEngine& engine() { return *engine_; }
-  const ModelHost& host() const { return *host_; }
   const DecodeMetrics& metrics() const { return metrics_; }
   KvReceiver* Accept(std::unique_ptr<ReceiverTransport> transport) {
     return links_->Accept(std::move(transport));
   }
-  void Drain() { links_->Drain(); }
   void Check() override;
 
   static constexpr int kSequences = 21, kPromptRows = 48;
 
  private:
-  bool Turn() override { return engine_->Turn(absl::ZeroDuration()); }
-  absl::Time NextTurn() const override { return engine_->NextTurn(); }
-  void StopEngine() override { engine_->Stop(); }
-  void ShutLinks() override { links_->Shutdown(); }
-  LinkTicker& links() override { return *links_; }
   // KvIntake
   void Expect(TransferId transfer, const TicketExpectation& expectation,
               std::function<void(const absl::Status&)> expected) override;
@@ -171,12 +176,9 @@ class DecodeNode final : public Node,
   void OnLinkFailed(Incarnation, const absl::Status&) override {}
   void OnTicketExpired(TransferId) override {}
 
-  std::unique_ptr<ModelHost> host_;
   prometheus::Registry registry_;
   DecodeMetrics metrics_{registry_};
-  std::unique_ptr<ReceiverLinks> links_;
   std::unique_ptr<DecodeStep> step_;
-  std::unique_ptr<DecodeEngine> engine_;
 };
 
 }  // namespace cleave::simulation
