@@ -102,7 +102,7 @@ def hashes():
 
 def write(count):
     chip = evaluate.load()
-    scores = evaluate.table(chip, count, ["test", "unseen"], seed="card")  # cases that nobody looked at before
+    scores = evaluate.table(chip, count, ["test", "unseen"], seed="released card")  # cases that no choice was made by
     drafts = draft_table(chip, drafter.load(), max(10, count // 4))
     seconds = sum(torch.load(WORK / name)["seconds"] for name in ("target.pt", "drafter.pt"))
     tables = {"SCORES": score_table(scores), "DRAFTS": drafts, "HASHES": hashes(), "MINUTES": f"{seconds / 60:.0f}"}

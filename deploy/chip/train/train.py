@@ -1,8 +1,8 @@
 """Trains Chip. Resumable: run it again and it goes on from the last saved step.
 
 Matrices of the layers learn by Muon, everything else by AdamW. The rates fall over most of a course, which brings most of
-the gain; two more courses go on with more of what those before left weak (batches.WEAK). Beside the answers there is a second loss in the middle of the network: every tile and frame is to say what it
-shows or says. It is used in training only.
+the gain; two more courses go on with more of what those before left weak (batches.WEAK). Beside the answers there is a
+second loss in the middle of the network: every tile and frame is to say what it shows or says. It is used in training only.
 """
 import torch
 from torch.nn import functional as F
@@ -64,7 +64,7 @@ def train():
 
 
 def average():
-    """What is released: a mean of the weights after the last two courses, which is better at nearly everything than
+    """What is released: a mean of the weights after the last two courses, which is better over all skills together than
     either (Wortsman et al., Model soups, ICML 2022)."""
     before, last = (torch.load(loop.after_course(WORK / "target.pt", n))["model"] for n in (len(COURSES) - 1, len(COURSES)))
     mean = {name: (1 - LAST) * before[name] + LAST * last[name] for name in last}

@@ -34,6 +34,17 @@ TEST(LogTest, ValuesCannotForgeFieldsOrLines) {
   EXPECT_EQ(line.find('\n'), line.size() - 1);
 }
 
+TEST(LogTest, LeavesOutWhatIsLessSevere) {
+  testing::internal::CaptureStderr();
+  SetLogSeverityMin(Severity::kWarning);
+  Log(Severity::kInfo, "left_out");
+  Log(Severity::kWarning, "told");
+  SetLogSeverityMin(Severity::kInfo);
+  const std::string lines = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(lines, HasSubstr("told"));
+  EXPECT_EQ(lines.find("left_out"), std::string::npos);
+}
+
 TEST(CheckDeathTest, NamesTheConditionAndThePlace) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const int two = 2;
