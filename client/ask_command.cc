@@ -237,6 +237,15 @@ std::function<int()> DeclareAsk(CLI::App& app) {
          "disaggregated: a prefill worker computes the prompt; local: the decode worker does; "
          "default: the gateway chooses")
       ->check(CLI::IsMember(std::vector<std::string>{"disaggregated", "local"}));
+  ask.add_option_function<std::string>(
+         "--priority",
+         [&options](const std::string& name) {
+           options.priority = name == "low"    ? v1::PRIORITY_LOW
+                              : name == "high" ? v1::PRIORITY_HIGH
+                                               : v1::PRIORITY_NORMAL;
+         },
+         "Who goes first when the workers are busy: low, normal or high; default: normal")
+      ->check(CLI::IsMember(std::vector<std::string>{"low", "normal", "high"}));
   ask.add_option("--image-tokens", options.image_token_budget,
                  "Tokens a picture may use: 70, 140, 280, 560 or 1120");
   ask.add_flag("--think", options.think,

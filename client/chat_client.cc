@@ -129,6 +129,7 @@ v1::GenerateRequest MakeRequest(const AskOptions& options) {
   }
   FillSampling(options, request);
   if (options.route) request.set_route(*options.route);
+  if (options.priority) request.set_priority(*options.priority);
   if (options.thinking_budget_tokens) {
     request.set_thinking_budget_tokens(*options.thinking_budget_tokens);
   }

@@ -43,6 +43,7 @@ struct AskOptions {
   std::optional<uint32_t> image_token_budget;
   bool think = false;  // and send the thoughts
   std::optional<v1::Route> route;
+  std::optional<v1::Priority> priority;
   std::vector<v1::Tool> tools;
   bool validate_only = false;
   absl::Duration timeout = absl::InfiniteDuration();

@@ -215,22 +215,52 @@ void DecodeEngine::Step() {
   CountStep(summary, begin);
 }
 
-// All that run and have room for one more position, and a part of the oldest prompt that is
-// computed here. Oldest first: whoever is preempted to make room is younger, and not chosen yet.
+// All that run and have room for one more position, and a part of the first prompt that is computed
+// here. By rank: whoever is preempted to make room is behind, and not chosen yet.
 void DecodeEngine::ChooseSequences() {
   in_step_.clear();
   generations_.clear();
   prompt_ = nullptr;
   oldest_waits_ = false;
-  for (Sequence& sequence : sequences_) {
-    if (sequence.phase == Phase::kComputing && prompt_ == nullptr) ChooseChunk(sequence);
-    if (sequence.phase != Phase::kRunning || !GrowAll(sequence)) continue;
-    for (DecodeSequence& answer : sequence.answers) {
+  RankActive();
+  for (Sequence* sequence : ranked_) {
+    if (sequence->phase == Phase::kComputing && prompt_ == nullptr) ChooseChunk(*sequence);
+    if (sequence->phase != Phase::kRunning || !GrowAll(*sequence)) continue;
+    for (DecodeSequence& answer : sequence->answers) {
       if (answer.finish != FinishCause::kNone) continue;
-      in_step_.push_back({&sequence, &answer});
+      in_step_.push_back({sequence, &answer});
       generations_.push_back(&answer);
     }
   }
+}
+
+// The oldest, then by priority, older before younger.
+void DecodeEngine::RankActive() {
+  ranked_.clear();
+  for (Sequence& sequence : sequences_) {
+    if (!sequence.active()) continue;
+    const auto lower = [&](const Sequence* other) {
+      return other->job.request.priority < sequence.job.request.priority;
+    };
+    const auto behind_oldest = ranked_.begin() + (ranked_.empty() ? 0 : 1);
+    ranked_.insert(std::find_if(behind_oldest, ranked_.end(), lower), &sequence);
+  }
+}
+
+// Who is given back when `wants` finds no pages: the last in rank, as if `wants` were active too.
+// Null: nobody else is.
+DecodeEngine::Sequence* DecodeEngine::Victim(Sequence& wants) {
+  Sequence* oldest = nullptr;
+  Sequence* last = nullptr;
+  for (Sequence& sequence : sequences_) {
+    if (!sequence.active() && &sequence != &wants) continue;
+    if (oldest == nullptr) {
+      oldest = &sequence;
+    } else if (last == nullptr || sequence.job.request.priority <= last->job.request.priority) {
+      last = &sequence;
+    }
+  }
+  return last;
 }
 
 void DecodeEngine::ChooseChunk(Sequence& sequence) {
@@ -264,13 +294,13 @@ bool DecodeEngine::GrowAll(Sequence& sequence) {
 // back; any other has been preempted.
 bool DecodeEngine::Grow(Sequence& sequence, DecodeSequence& answer, int64_t count) {
   while (!answer.table.Extend(count).ok()) {
-    Sequence& youngest = YoungestActive();
-    if (&youngest == &sequence && &OldestActive() == &sequence) {
+    Sequence* const victim = Victim(sequence);
+    if (victim == nullptr) {
       oldest_waits_ = true;
       return false;
     }
-    Preempt(youngest);
-    if (&youngest == &sequence) return false;
+    Preempt(*victim);
+    if (victim == &sequence) return false;
   }
   return true;
 }
@@ -422,17 +452,6 @@ DecodeEngine::Sequence* DecodeEngine::Find(TransferId transfer) {
     if (sequence.transfer == transfer) return &sequence;
   }
   return nullptr;
-}
-
-// Of those that run or compute, of which there is one.
-DecodeEngine::Sequence& DecodeEngine::OldestActive() {
-  return *std::find_if(sequences_.begin(), sequences_.end(),
-                       [](const Sequence& s) { return s.active(); });
-}
-
-DecodeEngine::Sequence& DecodeEngine::YoungestActive() {
-  return *std::find_if(sequences_.rbegin(), sequences_.rend(),
-                       [](const Sequence& s) { return s.active(); });
 }
 
 void DecodeEngine::PublishLoad() {

@@ -37,10 +37,10 @@ struct DecodeEngineOptions {
 // A sequence is announced (it has a ticket and no pages), receives (pages reserved and pinned for
 // the link), runs (in every step) and leaves. A local one computes its prompt instead, in the same
 // steps, a chunk of one prompt in each; no KV comes for it. A claim that finds no pages waits for
-// them behind those before it. When a running sequence cannot grow, the youngest is given back to
-// its gateway (PREEMPTED); the oldest never is, so the worker always gets on. It leaves the batch
-// at once when it finishes or is cancelled; pages that the link may still write stay pinned until
-// the link has let go.
+// them behind those before it. When a running sequence cannot grow, the youngest of the lowest
+// priority is given back to its gateway (PREEMPTED); the oldest never is, so the worker always gets
+// on. A sequence leaves the batch at once when it finishes or is cancelled; pages that the link may
+// still write stay pinned until the link has let go.
 //
 // A request with several candidates is one sequence with as many answers. They share the pages of
 // the prompt, but for the last one, which each writes behind; they run, wait and are given back
@@ -86,6 +86,7 @@ class DecodeEngine {
     Sequence(DecodeJob from, const KvPools& pools) : job(std::move(from)) {
       for (int i = 0; i < job.request.candidates; ++i) answers.emplace_back(pools, i);
     }
+    // Has its turn, and gives its pages back, in steps.
     bool active() const { return phase == Phase::kComputing || phase == Phase::kRunning; }
     // Those that still generate, once it runs.
     int64_t open_answers() const;
@@ -172,8 +173,8 @@ class DecodeEngine {
   void ExpireDeadlines();
   absl::Duration WaitTime() const;
   Sequence* Find(TransferId transfer);
-  Sequence& OldestActive();
-  Sequence& YoungestActive();
+  void RankActive();
+  Sequence* Victim(Sequence& wants);
   void PublishLoad();
 
   ModelHost& host_;
@@ -188,7 +189,8 @@ class DecodeEngine {
   EngineLoad load_;
 
   std::list<Sequence> sequences_;  // in order of arrival
-  // Of a step, in the same order.
+  std::vector<Sequence*> ranked_;  // the active ones; see RankActive
+  // Of a step, in that order.
   std::vector<InStep> in_step_;
   std::vector<DecodeSequence*> generations_;
   std::vector<StepTokens> told_;

@@ -181,7 +181,7 @@ void DecodeEngine::Handle(Committed& committed) {
 }
 
 // Shares the first answer's pages; the one that the prompt ends in is copied, since both write
-// behind it. False: there is no page for it, and nobody is younger.
+// behind it. False: there is no page for it, and nobody is given back before it.
 bool DecodeEngine::Fork(Sequence& sequence, DecodeSequence& answer) {
   const BlockTable& from = sequence.answers.front().table;
   while (true) {
@@ -190,11 +190,9 @@ bool DecodeEngine::Fork(Sequence& sequence, DecodeSequence& answer) {
       host_.CopyPages(*copies);
       return true;
     }
-    const auto youngest =
-        std::find_if(sequences_.rbegin(), sequences_.rend(),
-                     [&](const Sequence& s) { return s.active() || &s == &sequence; });
-    if (&*youngest == &sequence) return false;
-    Preempt(*youngest);
+    Sequence* const victim = Victim(sequence);
+    if (victim == nullptr || victim == &sequence) return false;
+    Preempt(*victim);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "model/model_config.h"
 #include "runtime/base/content_hash.h"
+#include "runtime/base/priority.h"
 
 namespace cleave {
 
@@ -72,6 +73,7 @@ struct SequenceRequest {
   // Ends of beginnings of the prompt that later prompts may share, ascending; see PrefixCache.
   std::vector<int64_t> cache_boundaries;
   std::string cache_salt;  // prompts share only with those of the same salt
+  Priority priority = Priority::kNormal;
   absl::Time deadline = absl::InfiniteFuture();
 
   // Positions to compute before the first new token.

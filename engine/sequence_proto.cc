@@ -45,6 +45,11 @@ LogitRuleParameters RulesFromProto(const cluster::v1::LogitRules& proto) {
   return rules;
 }
 
+Priority PriorityFromProto(cluster::v1::Priority proto) {
+  if (proto == cluster::v1::PRIORITY_LOW) return Priority::kLow;
+  return proto == cluster::v1::PRIORITY_HIGH ? Priority::kHigh : Priority::kNormal;
+}
+
 }  // namespace
 
 absl::StatusOr<ContentHash> ContentHashFromProto(absl::string_view bytes) {
@@ -74,6 +79,7 @@ absl::StatusOr<SequenceRequest> SequenceFromProto(const cluster::v1::SequenceSpe
       .output_tokens_max = spec.output_tokens_max(),
       .cache_boundaries = {spec.cache_boundaries().begin(), spec.cache_boundaries().end()},
       .cache_salt = spec.cache_salt(),
+      .priority = PriorityFromProto(spec.priority()),
       .deadline = now + absl::Milliseconds(spec.time_left_milliseconds())};
   if (spec.has_rules()) request.rules = RulesFromProto(spec.rules());
   if (spec.has_log_probabilities()) {

@@ -210,6 +210,7 @@ absl::StatusOr<SequenceOrder> ChatCall::MakeOrder(const ChatRequest& request, Pr
                       .candidates = request.candidates,
                       .cache_boundaries = std::move(prompt.cache_boundaries),
                       .cache_salt = request.cache_salt,
+                      .priority = request.priority,
                       .request_id = info_.request_id};
   if (!request.ignore_stop_tokens) {
     const std::vector<TokenId>& own = backend_.model->defaults.stop_ids;

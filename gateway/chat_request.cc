@@ -92,6 +92,11 @@ absl::StatusOr<std::optional<RouteKind>> ReadRoute(const v1::GenerateRequest& re
   return RouteKind::kLocal;
 }
 
+Priority ReadPriority(v1::Priority priority) {
+  if (priority == v1::PRIORITY_LOW) return Priority::kLow;
+  return priority == v1::PRIORITY_HIGH ? Priority::kHigh : Priority::kNormal;
+}
+
 absl::Status CheckChoices(const v1::GenerateRequest& request) {
   if (!v1::ThinkingMode_IsValid(request.thinking())) {
     return Invalid("thinking", "OFF or ON", absl::StrCat(static_cast<int>(request.thinking())));
@@ -103,6 +108,10 @@ absl::Status CheckChoices(const v1::GenerateRequest& request) {
   if (!v1::ToolChoice_IsValid(request.tool_choice())) {
     return Invalid("tool_choice", "AUTO or NONE",
                    absl::StrCat(static_cast<int>(request.tool_choice())));
+  }
+  if (!v1::Priority_IsValid(request.priority())) {
+    return Invalid("priority", "LOW, NORMAL or HIGH",
+                   absl::StrCat(static_cast<int>(request.priority())));
   }
   return absl::OkStatus();
 }
@@ -119,6 +128,7 @@ absl::StatusOr<ChatRequest> ReadChatRequest(v1::GenerateRequest& request,
   read.include_thoughts = request.include_thoughts();
   read.validate_only = request.validate_only();
   read.ignore_stop_tokens = request.ignore_stop_tokens();
+  read.priority = ReadPriority(request.priority());
   ASSIGN_OR_RETURN(read.sampling, ReadSampling(request.sampling(), model.defaults));
   ASSIGN_OR_RETURN(read.rules, ReadRules(request, model));
   if (request.has_log_probabilities()) {

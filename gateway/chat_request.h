@@ -46,6 +46,7 @@ struct ChatRequest {
   std::vector<TokenId> stop_ids;   // beside the model's own
   std::optional<RouteKind> route;  // absent: the gateway chooses
   std::string cache_salt;          // prompts share KV only with those of the same
+  Priority priority = Priority::kNormal;
   bool validate_only = false;
   bool ignore_stop_tokens = false;
 };

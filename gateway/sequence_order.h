@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "runtime/base/priority.h"
 #include "tokenizer/chat_template.h"
 
 namespace cleave {
@@ -62,6 +63,7 @@ struct SequenceOrder {
   int candidates = 1;         // answers
   std::vector<int64_t> cache_boundaries;
   std::string cache_salt;
+  Priority priority = Priority::kNormal;
   bool local = false;      // the decode worker computes the prompt too
   std::string request_id;  // for logs
 };

@@ -44,6 +44,18 @@ void Fill(const RulesChoice& rules, cluster::v1::LogitRules& proto) {
   proto.set_starts_in_thought(rules.starts_in_thought);
 }
 
+cluster::v1::Priority PriorityToProto(Priority priority) {
+  switch (priority) {
+    case Priority::kLow:
+      return cluster::v1::PRIORITY_LOW;
+    case Priority::kNormal:
+      return cluster::v1::PRIORITY_NORMAL;
+    case Priority::kHigh:
+      break;
+  }
+  return cluster::v1::PRIORITY_HIGH;
+}
+
 }  // namespace
 
 cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration time_left) {
@@ -66,6 +78,7 @@ cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration tim
   }
   spec.set_cache_salt(order.cache_salt);
   if (order.candidates > 1) spec.set_candidates(static_cast<uint32_t>(order.candidates));
+  spec.set_priority(PriorityToProto(order.priority));
   spec.set_request_id(order.request_id);
   // Rounded up: the gateway's own deadline comes first, and it knows what the request waits for.
   const int64_t milliseconds =

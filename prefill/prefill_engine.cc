@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "prefill/chunking.h"
 #include "prefill/frame_schedule.h"
+#include "prefill/prompt_order.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
 #include "runtime/base/planted_bug.h"
@@ -156,11 +157,10 @@ void PrefillEngine::Handle(const FrameReleased& released) {
   GiveBack(*work);
 }
 
-// Once the link has ended the transfer and released its frames, the last of which may come behind
-// the end.
+// What was reserved, once the link has ended the transfer and released its frames, the last of
+// which may come behind the end.
 void PrefillEngine::GiveBack(Work& work) {
   if (!work.link_done || work.frames_out > 0) return;
-  work.table.Release();
   full_pages_reserved_ -= work.full_pages_reserved;
   sliding_pages_reserved_ -= work.sliding_pages_reserved;
   work.begun = false;
@@ -188,20 +188,30 @@ void PrefillEngine::Step() {
   metrics_.prompt_tokens_total.Increment(static_cast<double>(batch_.rows()));
 }
 
-// Earliest deadline first; each prompt gets what is left of the step's rows.
-std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
+// As ComesBefore has it.
+std::vector<PrefillEngine::Work*> PrefillEngine::InTurn() {
   std::vector<Work*> order;
   for (Work& work : works_) {
     if (!work.ended && !work.finishing) order.push_back(&work);
   }
-  std::stable_sort(order.begin(), order.end(), [](const Work* a, const Work* b) {
-    return a->job.request.deadline < b->job.request.deadline;
-  });
+  const auto turn = [](const Work* work) {
+    const SequenceRequest& request = work->job.request;
+    return PromptTurn{request.priority, request.deadline, work->job.accepted};
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&, now = clock_.Now()](const Work* a, const Work* b) {
+                     return ComesBefore(turn(a), turn(b), now, options_.patience);
+                   });
+  return order;
+}
+
+// Each prompt gets what is left of the step's rows.
+std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
   batch_.Clear();
   step_was_full_ = false;
   bool pages_short = false;
   std::vector<Chunk> chunks;
-  for (Work* work : order) {
+  for (Work* work : InTurn()) {
     const int64_t rows_left = options_.chunk_tokens - batch_.rows();
     const bool room = rows_left > 0 && batch_.outputs() < host_.limits().outputs &&
                       static_cast<int64_t>(chunks.size()) < host_.limits().sequences;
@@ -209,8 +219,7 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
       step_was_full_ = true;
       break;
     }
-    // Prompts of later deadlines wait behind one that waits for pages, or small ones would starve
-    // it.
+    // All others wait behind one that waits for pages, or small ones would starve it.
     if (!work->begun && (pages_short || !Start(*work))) {
       pages_short = true;
       continue;
@@ -410,6 +419,7 @@ void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
     payload.first_tokens.push_back({.token = first.id, .log_probability = chosen});
   }
   work.finishing = true;
+  work.table.Release();  // the mover's pins hold what it still reads
   if (all_finished) {
     Report(work, absl::OkStatus(), 0);
     outlet_.Cancel(work.job.transfer, Reason::kCancelled);
@@ -445,11 +455,13 @@ void PrefillEngine::RemoveEnded() {
   });
 }
 
-// Ends a job early. Its pages stay until the link has answered with OnFinished.
+// Ends a job early. Pages that the mover still reads are pinned; what was reserved for it stays so
+// until the link has answered with OnFinished.
 void PrefillEngine::End(Work& work, const absl::Status& status) {
   if (work.ended) return;
   Report(work, status, 0);
   work.finishing = true;
+  work.table.Release();
   if (work.begun) outlet_.Cancel(work.job.transfer, GetReason(status));
 }
 

@@ -27,6 +27,8 @@ namespace cleave {
 struct PrefillEngineOptions {
   int64_t chunk_tokens = 256;  // rows a step aims at; stretched over a picture
   int jobs_max = 64;           // queued and running together
+  // A prompt that has waited so long is computed before all younger ones; see ComesBefore.
+  absl::Duration patience = absl::Seconds(30);
   PrefixCacheOptions cache;
 };
 
@@ -130,6 +132,7 @@ class PrefillEngine {
   void GiveBack(Work& work);
 
   void Step();
+  std::vector<Work*> InTurn();
   std::vector<Chunk> ChooseChunks();
   bool Start(Work& work);
   void UseCache(Work& work);

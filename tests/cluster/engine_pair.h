@@ -162,13 +162,15 @@ class Answer final : public PrefillReplies, public DecodeReplies {
 class EnginePair {
  public:
   explicit EnginePair(int64_t chunk_tokens, DType kv_dtype = DType::kFloat32,
-                      int64_t kv_bytes_max = int64_t{64} << 20) {
+                      int64_t kv_bytes_max = int64_t{64} << 20,
+                      std::optional<int64_t> decode_kv_bytes_max = std::nullopt) {
     ModelHostOptions options{.folder = kModel,
                              .kv = {.page_tokens = kPageTokens, .dtype = kv_dtype},
                              .kv_bytes_max = kv_bytes_max,
                              .context_tokens_max = 512,
                              .poison_free_pages = true};
     prefill_host_ = *ModelHost::Load(options);
+    options.kv_bytes_max = decode_kv_bytes_max.value_or(kv_bytes_max);
     options.step_sequences_max = kSequences;
     options.step_rows_max = kSequences + kPromptRows;
     options.step_outputs_max = kSequences + 1;

@@ -80,6 +80,45 @@ TEST(PrefillOrderTest, APromptThatWaitsForPagesIsNotOvertaken) {
   EXPECT_LT(answers[1]->rank(), answers[2]->rank());
 }
 
+TEST(PrefillOrderTest, AHigherPriorityIsComputedFirst) {
+  EnginePair pair(16);
+  PromptMaker maker(DType::kFloat32);
+  const Prompt prompt = maker.Make("text", {450}, 4);
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (const Priority priority : {Priority::kNormal, Priority::kLow, Priority::kHigh}) {
+    answers.push_back(std::make_shared<Answer>());
+    SequenceRequest request = prompt.request;
+    request.priority = priority;
+    pair.Ask(request, {}, answers.back());
+  }
+  for (const auto& answer : answers) EXPECT_EQ(answer->WaitForTokens(), prompt.expected);
+  EXPECT_LT(answers[2]->rank(), answers[1]->rank());
+}
+
+// Pages for two of three answers. The oldest stays, and of the others the one of higher priority.
+TEST(PreemptionTest, TheLowestPriorityIsGivenBackFirst) {
+  EnginePair pair(64, DType::kFloat32, int64_t{64} << 20, 430'000);  // 85 full pages of 8 tokens
+  PromptMaker maker(DType::kFloat32);
+  Prompt oldest = maker.Make("oldest", {8}, 380), low = maker.Make("low", {8}, 400),
+         high = maker.Make("high", {8}, 250);
+  oldest.request.priority = low.request.priority = Priority::kLow;
+  high.request.priority = Priority::kHigh;
+  const Prompt* const prompts[] = {&oldest, &low, &high};
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (const Prompt* prompt : prompts) {
+    answers.push_back(std::make_shared<Answer>());
+    pair.Ask(prompt->request, {}, answers.back());
+  }
+  EXPECT_EQ(answers[0]->WaitForTokens(), oldest.expected);
+  EXPECT_EQ(answers[2]->WaitForTokens(), high.expected);
+  absl::Status status;
+  std::vector<int32_t> tokens;
+  answers[1]->WaitForEnd(status, tokens);
+  EXPECT_EQ(GetReason(status), Reason::kPreempted) << status;
+  EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), low.expected.begin()));
+  EXPECT_EQ(pair.preemptions(), 1);
+}
+
 // What waits for pages starts when the last that runs has left them, though nothing else happens.
 TEST(ClaimsTest, ALargePromptStartsWhenTheOneBeforeHasLeft) {
   constexpr int64_t kKvBytes = int64_t{1} << 20;  // 85 pages of 8 tokens

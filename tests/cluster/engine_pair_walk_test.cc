@@ -75,6 +75,7 @@ class PairWalk {
     const int first = walk_.OneIn(2) ? count - kLongAnswers : 0;
     const auto i = static_cast<size_t>(walk_.Between(first, count - 1));
     live_.push_back({.prompt = &prompts_[i], .request = prompts_[i].request});
+    live_.back().request.priority = static_cast<Priority>(walk_.Below(3));
     Ask(live_.back());
   }
 

@@ -213,6 +213,19 @@ TEST_F(ChatRequestTest, CandidatesAreOneToEight) {
   EXPECT_EQ(Read(request).status().message(), "candidates: found 9, allowed is 1 to 8");
 }
 
+TEST_F(ChatRequestTest, PriorityIsNormalUnlessSaid) {
+  v1::GenerateRequest request = Question("a");
+  EXPECT_EQ(Read(request)->priority, Priority::kNormal);
+  request.set_priority(v1::PRIORITY_LOW);
+  EXPECT_EQ(Read(request)->priority, Priority::kLow);
+  request.set_priority(v1::PRIORITY_NORMAL);
+  EXPECT_EQ(Read(request)->priority, Priority::kNormal);
+  request.set_priority(v1::PRIORITY_HIGH);
+  EXPECT_EQ(Read(request)->priority, Priority::kHigh);
+  request.set_priority(static_cast<v1::Priority>(4));
+  EXPECT_EQ(RefusedField(request), "priority");
+}
+
 TEST_F(ChatRequestTest, SeveralCandidatesAreNotServedLocally) {
   v1::GenerateRequest request = Question("a");
   request.set_candidates(2);

@@ -21,6 +21,15 @@ TEST(SequenceProtoTest, SeveralCandidatesAreSaid) {
   EXPECT_EQ(ToProto({.candidates = 1}, absl::Seconds(1)).candidates(), 0u) << "as it always was";
 }
 
+TEST(SequenceProtoTest, PriorityIsSaid) {
+  const auto said = [](Priority p) {
+    return ToProto({.priority = p}, absl::Seconds(1)).priority();
+  };
+  EXPECT_EQ(said(Priority::kLow), cluster::v1::PRIORITY_LOW);
+  EXPECT_EQ(said(Priority::kNormal), cluster::v1::PRIORITY_NORMAL);
+  EXPECT_EQ(said(Priority::kHigh), cluster::v1::PRIORITY_HIGH);
+}
+
 TEST(SequenceProtoTest, UnknownCausesEndNothing) {
   EXPECT_EQ(FromProto(cluster::v1::FINISH_CAUSE_MAX_TOKENS), EndCause::kMaxTokens);
   EXPECT_EQ(FromProto(static_cast<cluster::v1::FinishCause>(99)), EndCause::kNone);

@@ -164,14 +164,15 @@ void Cluster::StartRequest(Call& call) {
       calls_.begin());
   absl::Duration time = absl::Seconds(120);
   if (faults_.Happens(Fault::kShortOfTime, 4)) time = absl::Milliseconds(walk_.Between(1, 8000));
-  call.generation =
-      std::make_shared<Generation>(GenerationOptions{.number = RequestNumber{index},
-                                                     .order = OrderOf(call.prompt().request),
-                                                     .route = *std::move(route),
-                                                     .accepted = events_.Now(),
-                                                     .deadline = events_.Now() + time,
-                                                     .rerouter = this},
-                                   calls_[index], events_.clock());
+  SequenceOrder order = OrderOf(call.prompt().request);
+  order.priority = static_cast<Priority>(walk_.Below(3));
+  call.generation = std::make_shared<Generation>(GenerationOptions{.number = RequestNumber{index},
+                                                                   .order = std::move(order),
+                                                                   .route = *std::move(route),
+                                                                   .accepted = events_.Now(),
+                                                                   .deadline = events_.Now() + time,
+                                                                   .rerouter = this},
+                                                 calls_[index], events_.clock());
   call.generation->Start();
   events_.At(call.generation->deadline(), [g = call.generation] { g->OnDeadline(); });
   if (faults_.Happens(Fault::kLeave, 3)) {
