@@ -15,7 +15,7 @@
 namespace cleave {
 namespace {
 
-constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; senders are bounded
+constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; see Submit
 constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 
 }  // namespace
@@ -51,9 +51,19 @@ void DecodeEngine::Stop() {
   inbox_.Wake();
 }
 
-void DecodeEngine::Submit(DecodeJob job) { inbox_.PushAlways(Event(std::move(job))); }
+// More than the worker has room for may come, since of those that run some may have been cancelled.
+bool DecodeEngine::Submit(DecodeJob job) {
+  if (jobs_in_inbox_.fetch_add(1) >= 2 * options_.sequences_max) {
+    --jobs_in_inbox_;
+    return false;
+  }
+  return inbox_.PushAlways(Event(std::move(job)));
+}
 void DecodeEngine::Cancel(RequestKey key) {
   inbox_.PushAlways(Event(CancelJob{key, clock_.Now()}));
+}
+void DecodeEngine::CancelCandidate(RequestKey key, int candidate) {
+  inbox_.PushAlways(Event(DropCandidate{key, candidate}));
 }
 void DecodeEngine::CancelSession(SessionId session) {
   inbox_.PushAlways(Event(CancelGateway{session, clock_.Now()}));
@@ -97,6 +107,7 @@ absl::Time DecodeEngine::NextTurn() const {
 // ---- What comes from gateways ----
 
 void DecodeEngine::Handle(DecodeJob& job) {
+  --jobs_in_inbox_;
   // Another try takes the place of the one before, whose transfer may still hold pages.
   for (Sequence& sequence : sequences_) {
     if (job.ticket && sequence.transfer.ticket == *job.ticket) Leave(sequence, Reason::kStaleEpoch);
@@ -107,9 +118,11 @@ void DecodeEngine::Handle(DecodeJob& job) {
     return;
   }
   ++load_.requests_waiting;
-  const bool local = job.local;
-  Sequence& sequence = sequences_.emplace_back(std::move(job), host_.pools());
-  if (!local) Announce(sequence);
+  const auto younger = std::find_if(sequences_.begin(), sequences_.end(), [&](const Sequence& s) {
+    return s.job.request.accepted > job.request.accepted;
+  });
+  Sequence& sequence = *sequences_.emplace(younger, std::move(job), host_.pools());
+  if (!sequence.job.local) Announce(sequence);
 }
 
 absl::Status DecodeEngine::Refusal(const DecodeJob& job) const {
@@ -181,6 +194,18 @@ void DecodeEngine::Handle(const CancelJob& cancel) {
   }
 }
 
+void DecodeEngine::Handle(const DropCandidate& drop) {
+  for (Sequence& sequence : sequences_) {
+    const int candidates = sequence.job.request.candidates;
+    if (sequence.job.key != drop.key || sequence.phase == Phase::kEnded) continue;
+    if (drop.candidate < 0 || drop.candidate >= candidates) continue;
+    DecodeSequence& answer = sequence.answers[static_cast<size_t>(drop.candidate)];
+    if (sequence.phase != Phase::kRunning || answer.finish != FinishCause::kNone) continue;
+    answer.finish = FinishCause::kCancelled;
+    Finish(sequence, answer);
+  }
+}
+
 void DecodeEngine::Handle(const CancelGateway& gateway) {
   for (Sequence& sequence : sequences_) {
     if (sequence.job.key.session == gateway.session) Cancel(sequence, gateway.at);
@@ -207,12 +232,15 @@ void DecodeEngine::Step() {
   Tell();
   // Behind its last tokens: a worker that drains closes its streams once the load is idle.
   for (const auto& [sequence, answer] : in_step_) {
-    if (answer->finish == FinishCause::kNone) continue;
-    step_.Leave(*answer);
-    answer->table.Release();
-    if (sequence->open_answers() == 0) Leave(*sequence, Reason::kUnspecified);
+    if (answer->finish != FinishCause::kNone) Finish(*sequence, *answer);
   }
   CountStep(summary, begin);
+}
+
+void DecodeEngine::Finish(Sequence& sequence, DecodeSequence& answer) {
+  step_.Leave(answer);
+  answer.table.Release();
+  if (sequence.open_answers() == 0) Leave(sequence, Reason::kUnspecified);
 }
 
 // All that run and have room for one more position, and a part of the first prompt that is computed

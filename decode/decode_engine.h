@@ -34,6 +34,10 @@ struct DecodeEngineOptions {
 // Owns one thread, "decode", which owns everything below the mailbox. All other threads only post.
 // The thread takes turns; where time is simulated, somebody else takes them.
 //
+// What waits for memory waits in the order of the requests' age, tries before this one included,
+// and the oldest runs on when others must make room for it. So whoever comes back is not behind
+// all.
+//
 // A sequence is announced (it has a ticket and no pages), receives (pages reserved and pinned for
 // the link), runs (in every step) and leaves. A local one computes its prompt instead, in the same
 // steps, a chunk of one prompt in each; no KV comes for it. A claim that finds no pages waits for
@@ -65,10 +69,13 @@ class DecodeEngine {
   // begins.
   void Stop();
 
-  // Answered by OnTicket or OnEnded.
-  void Submit(DecodeJob job);
+  // Answered by OnTicket or OnEnded. False: too many wait for the next step; then its replies hear
+  // nothing.
+  bool Submit(DecodeJob job);
   // The gateway wants nothing more of it; no answer.
   void Cancel(RequestKey key);
+  // Nothing more of one of its candidates.
+  void CancelCandidate(RequestKey key, int candidate);
   // The gateway is gone.
   void CancelSession(SessionId session);
 
@@ -112,6 +119,10 @@ class DecodeEngine {
     RequestKey key;
     absl::Time at;
   };
+  struct DropCandidate {
+    RequestKey key;
+    int candidate;
+  };
   struct CancelGateway {
     SessionId session;
     absl::Time at;
@@ -133,11 +144,12 @@ class DecodeEngine {
     TransferId transfer;
     absl::Status status;
   };
-  using Event =
-      std::variant<DecodeJob, CancelJob, CancelGateway, Expected, Reserve, Committed, Failed>;
+  using Event = std::variant<DecodeJob, CancelJob, DropCandidate, CancelGateway, Expected, Reserve,
+                             Committed, Failed>;
 
   void Handle(DecodeJob& job);
   void Handle(const CancelJob& cancel);
+  void Handle(const DropCandidate& drop);
   void Handle(const CancelGateway& gateway);
   void Handle(const Expected& expected);
   void Handle(const Reserve& reserve);
@@ -163,6 +175,7 @@ class DecodeEngine {
   bool Grow(Sequence& sequence, DecodeSequence& answer, int64_t count);
   void Tell();
   StepTokens NewTokens(const InStep& in_step);
+  void Finish(Sequence& sequence, DecodeSequence& answer);
   void CountStep(const DecodeStepSummary& summary, absl::Time begin);
   void Cancel(Sequence& sequence, absl::Time at);
   void Leave(Sequence& sequence, Reason reason);
@@ -185,10 +198,11 @@ class DecodeEngine {
   const DecodeEngineOptions options_;
   const KvShape shape_;
   Mailbox<Event> inbox_;
+  std::atomic<int> jobs_in_inbox_{0};
   std::vector<Event> events_;  // of a turn
   EngineLoad load_;
 
-  std::list<Sequence> sequences_;  // in order of arrival
+  std::list<Sequence> sequences_;  // oldest request first
   std::vector<Sequence*> ranked_;  // the active ones; see RankActive
   // Of a step, in that order.
   std::vector<InStep> in_step_;

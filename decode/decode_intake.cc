@@ -54,7 +54,7 @@ void DecodeEngine::Handle(const Reserve& reserve) {
   sequence->claimed = reserve.plan;
 }
 
-// In order of arrival: a large prompt is not overtaken by small ones again and again.
+// Oldest first: a large prompt is not overtaken by small ones again and again.
 void DecodeEngine::GrantClaims() {
   for (Sequence& sequence : sequences_) {
     if (sequence.job.local && sequence.phase == Phase::kAnnounced && !StartPrompt(sequence)) return;
@@ -160,6 +160,10 @@ void DecodeEngine::Handle(Committed& committed) {
     answer.output.push_back(token);
     answer.finish = CheckFinish(request, token, static_cast<int64_t>(answer.output.size()),
                                 host_.context_tokens_max());
+  }
+  if (sequence->open_answers() == 0) {
+    return EndWithError(*sequence, LinkError(Reason::kKvTransferCorrupt,
+                                             "the first tokens leave nothing to generate"));
   }
   for (DecodeSequence& answer : sequence->answers) {
     const bool is_open = answer.finish == FinishCause::kNone;

@@ -1,5 +1,6 @@
 #include "decode/decode_service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/sequence_proto.h"
@@ -79,7 +80,7 @@ class DecodeService::Session final : public StreamHandler<GatewayToDecode> {
     if (message.has_expect()) {
       Expect(message.expect());
     } else if (message.has_cancel()) {
-      service_.engine_.Cancel({id_, message.cancel().request()});
+      Cancel(message.cancel());
     }
   }
 
@@ -109,7 +110,17 @@ class DecodeService::Session final : public StreamHandler<GatewayToDecode> {
     DecodeJob job{.key = key, .epoch = epoch, .request = *std::move(request), .replies = replies_};
     if (expect.has_ticket()) job.ticket = Ticket{expect.ticket()};
     job.local = expect.local();
-    service_.engine_.Submit(std::move(job));
+    if (service_.engine_.Submit(std::move(job))) return;
+    replies_->OnEnded(key, epoch,
+                      LinkError(Reason::kQueueFull, "too many requests wait for the next step",
+                                absl::Milliseconds(100)));
+  }
+
+  void Cancel(const cluster::v1::CancelSequence& cancel) {
+    const RequestKey key{id_, cancel.request()};
+    if (!cancel.has_candidate()) return service_.engine_.Cancel(key);
+    const uint32_t candidate = std::min<uint32_t>(cancel.candidate(), kCandidatesMax);
+    service_.engine_.CancelCandidate(key, static_cast<int>(candidate));
   }
 
   DecodeService& service_;

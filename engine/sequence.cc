@@ -107,6 +107,7 @@ absl::Status SequenceRequest::Validate(const ModelConfig& config,
   }
   RETURN_IF_ERROR(CheckIds(prompt_ids, "prompt_ids", config));
   RETURN_IF_ERROR(CheckIds(emitted_ids, "emitted_ids", config));
+  RETURN_IF_ERROR(CheckIds(stop_ids, "stop_ids", config));
   RETURN_IF_ERROR(CheckMedia(media, static_cast<int64_t>(prompt_ids.size())));
   if (output_tokens_max <= static_cast<int64_t>(emitted_ids.size())) {
     return InvalidField(Reason::kFieldInvalid, "output_tokens_max",

@@ -74,6 +74,7 @@ struct SequenceRequest {
   std::vector<int64_t> cache_boundaries;
   std::string cache_salt;  // prompts share only with those of the same salt
   Priority priority = Priority::kNormal;
+  absl::Time accepted = absl::InfinitePast();  // by the gateway, by this worker's clock
   absl::Time deadline = absl::InfiniteFuture();
 
   // Positions to compute before the first new token.
@@ -89,7 +90,8 @@ struct SequenceRequest {
   absl::Status Validate(const ModelConfig& config, int64_t context_tokens_max) const;
 };
 
-enum class FinishCause : uint8_t { kNone, kStopId, kMaxTokens, kContextFull };
+// Cancelled: the gateway needs no more of it, and is told nothing.
+enum class FinishCause : uint8_t { kNone, kStopId, kMaxTokens, kContextFull, kCancelled };
 
 // Why an answer whose newest token is `token` and that now has `output_tokens` tokens ends, if it
 // does. A pure function of the request, so that every worker agrees. `context_tokens_max` counts

@@ -76,10 +76,11 @@ absl::StatusOr<SequenceRequest> SequenceFromProto(const cluster::v1::SequenceSpe
                    .min_p = spec.sampling().min_p(),
                    .seed = spec.sampling().seed()},
       .stop_ids = {spec.stop_ids().begin(), spec.stop_ids().end()},
-      .output_tokens_max = spec.output_tokens_max(),
+      .output_tokens_max = std::min<int64_t>(spec.output_tokens_max(), context_tokens_max),
       .cache_boundaries = {spec.cache_boundaries().begin(), spec.cache_boundaries().end()},
       .cache_salt = spec.cache_salt(),
       .priority = PriorityFromProto(spec.priority()),
+      .accepted = now - absl::Milliseconds(spec.age_milliseconds()),
       .deadline = now + absl::Milliseconds(spec.time_left_milliseconds())};
   if (spec.has_rules()) request.rules = RulesFromProto(spec.rules());
   if (spec.has_log_probabilities()) {
@@ -108,6 +109,7 @@ cluster::v1::TokenLogProbabilities ToProto(const PlaceLogProbabilities& place) {
 cluster::v1::FinishCause FinishToProto(FinishCause cause) {
   switch (cause) {
     case FinishCause::kNone:
+    case FinishCause::kCancelled:
       return cluster::v1::FINISH_CAUSE_UNSPECIFIED;
     case FinishCause::kStopId:
       return cluster::v1::FINISH_CAUSE_STOP_ID;

@@ -39,12 +39,16 @@ class AttachedConnection : public WorkerConnection {
 
   void CancelRequest(RequestNumber request, const std::string& reason) {
     LetGo(request);
-    const Stream stream = CurrentStream();
-    if (stream.sender == nullptr) return;
     Out message;
     message.mutable_cancel()->set_request(static_cast<uint64_t>(request));
     message.mutable_cancel()->set_reason(reason);
-    stream.sender->Send(std::move(message));  // a stream that is over has cancelled everything
+    SendCancel(std::move(message));
+  }
+
+  // A stream that is over has cancelled everything.
+  void SendCancel(Out message) {
+    const Stream stream = CurrentStream();
+    if (stream.sender != nullptr) stream.sender->Send(std::move(message));
   }
 
  private:

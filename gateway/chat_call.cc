@@ -235,6 +235,7 @@ absl::Status ChatCall::Launch(const ChatRequest& request, Prompt prompt, Route r
   decode_worker_ = route.decode->name();
   stop_ = request.stop;
   include_thoughts_ = request.include_thoughts;
+  fills_context_ = !request.output_tokens_max.has_value();
   for (int i = 0; i < request.candidates; ++i) {
     replies_.push_back({std::make_unique<ReplyAssembler>(backend_.model->tokenizer->vocabulary(),
                                                          request.stop, prompt.ends_in_thought),
@@ -319,6 +320,7 @@ TokenVerdict ChatCall::OnTokens(int candidate, const AnswerTokens& tokens, EndCa
   ObserveStep(reply, count);
   absl::Span<const TokenId> shown = tokens.ids;
   if (cause == EndCause::kStopId) shown.remove_suffix(1);  // the stop id is not shown
+  if (cause == EndCause::kMaxTokens && fills_context_) cause = EndCause::kContextFull;
   ReplyDelta delta;
   if (!reply.assembler->Push(shown, delta).ok() ||
       !AreKnown(tokens, backend_.model->tokenizer->vocabulary())) {

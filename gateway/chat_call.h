@@ -125,6 +125,7 @@ class ChatCall final : public GenerationListener, public std::enable_shared_from
   v1::Usage usage_;
   std::vector<std::string> stop_;
   bool include_thoughts_ = false;
+  bool fills_context_ = false;  // the request names no most tokens: the context's end is the limit
   std::vector<Reply> replies_;  // of each candidate
   std::string prefill_worker_, decode_worker_;
   RequestNumber number_{};

@@ -21,7 +21,15 @@ bool DecodeConnection::Expect(RequestNumber request, uint32_t epoch, const Seque
   expect.set_epoch(epoch);
   *expect.mutable_sequence() = ToProto(order, time_left);
   expect.set_local(order.local);
+  if (order.ticket) expect.set_ticket(*order.ticket);
   return BeginRequest(request, {std::move(events), tokens, epoch}, std::move(message));
+}
+
+void DecodeConnection::CancelCandidate(RequestNumber request, int candidate) {
+  cluster::v1::GatewayToDecode message;
+  message.mutable_cancel()->set_request(static_cast<uint64_t>(request));
+  message.mutable_cancel()->set_candidate(static_cast<uint32_t>(candidate));
+  SendCancel(std::move(message));
 }
 
 void DecodeConnection::OnMessage(const cluster::v1::DecodeToGateway& message) {

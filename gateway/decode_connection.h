@@ -19,6 +19,7 @@ class DecodeConnection final
 
   bool Expect(RequestNumber request, uint32_t epoch, const SequenceOrder& order,
               absl::Duration time_left, std::shared_ptr<WorkerEvents> events) override;
+  void CancelCandidate(RequestNumber request, int candidate) override;
   void Cancel(RequestNumber request, const std::string& reason) override {
     CancelRequest(request, reason);
   }

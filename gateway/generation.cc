@@ -19,6 +19,7 @@ constexpr int kWorkersLostMax = 2;
 constexpr int kFailedTriesMax = 5;
 constexpr absl::Duration kReroutePatience = absl::Seconds(30);
 constexpr absl::Duration kReroutePause = absl::Milliseconds(50);
+constexpr absl::Duration kReroutePauseMax = absl::Seconds(3);
 
 // Whether the file at `index` is one of those before it.
 bool OccursBefore(absl::Span<const MediaItem> media, size_t index) {
@@ -35,6 +36,10 @@ void LogIfUntyped(absl::string_view worker, const SequenceOrder& order,
   if (status.ok() || GetReason(status) != Reason::kUnspecified) return;
   Log(Severity::kWarning, "worker_error",
       {{"request", order.request_id}, {"worker", worker}, {"status", status.ToString()}});
+}
+
+std::string WhyReleased(const absl::Status& status) {
+  return std::string(status.ok() ? "finished" : ReasonName(GetReason(status)));
 }
 
 }  // namespace
@@ -74,6 +79,7 @@ void Generation::Start() {
 // False: it is not connected.
 bool Generation::ExpectAtDecode() {
   order_.local = route_.is_local();
+  order_.age = clock_.Now() - accepted_;
   decode_holds_ = route_.decode->Expect(number_, epoch_, order_, TimeLeft(), shared_from_this());
   if (!decode_holds_ || !order_.local) return decode_holds_;
   if (result_.replays == 0) result_.dispatch = clock_.Now() - accepted_;
@@ -112,6 +118,7 @@ void Generation::OnMediaDone(uint32_t epoch, const absl::Status& status) {
 
 void Generation::SendRun() {
   if (result_.replays == 0) result_.dispatch = clock_.Now() - accepted_;
+  order_.age = clock_.Now() - accepted_;
   prefill_holds_ = route_.prefill->Run(number_, epoch_, order_, TimeLeft(), *ticket_,
                                        route_.decode->kv_link_address(), shared_from_this());
   if (!prefill_holds_) return GoOn(NoPrefillWorker());
@@ -143,6 +150,14 @@ void Generation::OnStepTokens(uint32_t epoch, int candidate, int64_t first_index
   if (order_.local || phase_ == GenerationPhase::kTransfer) phase_ = GenerationPhase::kDecode;
   if (phases) result_.decode_phases = *phases;
   AddTokens(candidate, first_index, std::move(tokens), finish);
+  if (IsCurrent(epoch)) CancelIfClosed(candidate);
+}
+
+// A worker knows nothing of stop strings, nor of what an earlier try has completed.
+void Generation::CancelIfClosed(int candidate) {
+  const AnswerTrack& track = tracks_[static_cast<size_t>(candidate)];
+  if (!track.closed() || track.has_end() || !cancelled_.insert(candidate).second) return;
+  route_.decode->CancelCandidate(number_, candidate);
 }
 
 void Generation::NoteFirstToken() {
@@ -208,9 +223,17 @@ absl::Status Generation::ErrorOf(const absl::Status& worker_status) const {
   return WorkerError(worker_status);
 }
 
+// Between two tries: the decode worker has let go of the ticket that it kept.
+bool Generation::IsOfKeptTicket(uint32_t epoch) {
+  if (!order_.ticket || epoch + 1 != epoch_) return false;
+  order_.ticket.reset();
+  decode_holds_ = false;
+  return true;
+}
+
 void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
   MutexLock lock(mutex_);
-  if (!IsCurrent(epoch)) return;
+  if (IsOfKeptTicket(epoch) || !IsCurrent(epoch)) return;
   decode_holds_ = false;
   LogIfUntyped(route_.decode->name(), order_, status);
   if (!NeedsDecode()) return;  // the last tokens came before
@@ -233,7 +256,7 @@ void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
 
 void Generation::OnDecodeLost(uint32_t epoch) {
   MutexLock lock(mutex_);
-  if (!IsCurrent(epoch)) return;
+  if (IsOfKeptTicket(epoch) || !IsCurrent(epoch)) return;
   const bool was_needed = NeedsDecode();
   decode_holds_ = false;
   ++workers_lost_;
@@ -283,23 +306,38 @@ void Generation::GoOn(const absl::Status& why) {
   const bool is_failure = reason != Reason::kPreempted && reason != Reason::kDraining &&
                           reason != Reason::kQueueFull && reason != Reason::kKvCacheFull;
   if (is_failure) ++failed_tries_;
+  if (reason == Reason::kPreempted) ++preemptions_;
   if (!MayGoOn(why)) return End(why);
-  ReleaseWorkers(why);
+  ReleasePrefill(why);
+  if (!ticket_ || has_steps_) ReleaseDecode(why);
+  order_.ticket = decode_holds_ ? ticket_ : std::nullopt;
   ++epoch_;
   ++result_.replays;
   phase_ = GenerationPhase::kQueue;
   ticket_.reset();
   media_sent_ = 0;
   has_steps_ = false;
+  cancelled_.clear();
   for (AnswerTrack& track : tracks_) track.BeginAgain(why);
   if (tracks_.size() == 1) order_.emitted_ids = tracks_[0].told();
   last_error_ = why;
   give_up_at_ = clock_.Now() + kReroutePatience;
-  const bool at_once = reason == Reason::kPreempted || (is_failure && failed_tries_ == 1);
+  const bool at_once = is_failure && failed_tries_ == 1;
+  RestartAfter(at_once ? absl::ZeroDuration() : PauseAfter(why));
+}
+
+// What was preempted goes on at once where it stopped. Several candidates begin again, each time
+// later, or they would take each other's pages for ever.
+absl::Duration Generation::PauseAfter(const absl::Status& why) const {
+  if (GetReason(why) == Reason::kPreempted) {
+    if (tracks_.size() == 1) return absl::ZeroDuration();
+    return std::min(kReroutePause * (int64_t{1} << std::min(preemptions_ - 1, 10)),
+                    kReroutePauseMax);
+  }
   const std::optional<ErrorDetail> detail = GetErrorDetail(why);
   const absl::Duration asked =
       detail ? detail->retry_after.value_or(absl::ZeroDuration()) : absl::ZeroDuration();
-  RestartAfter(at_once ? absl::ZeroDuration() : std::max(asked, kReroutePause));
+  return std::max(asked, kReroutePause);
 }
 
 void Generation::RestartAfter(absl::Duration pause) {
@@ -313,12 +351,27 @@ void Generation::Restart(uint32_t epoch) {
   if (!IsCurrent(epoch)) return;
   absl::StatusOr<Route> next = rerouter_->ChooseAgain(route_);
   if (next.ok()) {
-    Route last = std::exchange(route_, *std::move(next));
-    if (ExpectAtDecode()) return rerouter_->OnReplay(GetReason(last_error_), last, route_);
-    route_ = std::move(last);  // what has computed something
+    const Route last = route_;
+    MoveTo(*std::move(next));
+    const bool expected = ExpectAtDecode();
+    order_.ticket.reset();
+    if (expected) return rerouter_->OnReplay(GetReason(last_error_), last, route_);
+    route_ = last;  // what has computed something
   }
   if (clock_.Now() >= give_up_at_) return End(last_error_);
   RestartAfter(kReroutePause);
+}
+
+// With the ticket, when the decode worker stays the same.
+void Generation::MoveTo(Route route) {
+  const bool stays = decode_holds_ && route.decode == route_.decode && !route.is_local();
+  if (stays) {
+    route_.decode->Forget(number_);  // what it tells of the try before
+  } else {
+    ReleaseDecode(last_error_);
+    order_.ticket.reset();
+  }
+  route_ = std::move(route);
 }
 
 // ---- Ends from outside.
@@ -334,7 +387,8 @@ void Generation::OnDeadline() {
 }
 
 void Generation::End(const absl::Status& status) {
-  ReleaseWorkers(status);
+  ReleaseDecode(status);
+  ReleasePrefill(status);
   const absl::Time now = clock_.Now();
   result_.status = status;
   result_.phase = phase_;
@@ -350,19 +404,20 @@ void Generation::End(const absl::Status& status) {
   listener->OnEnd(result_);
 }
 
-void Generation::ReleaseWorkers(const absl::Status& status) {
-  const std::string reason(status.ok() ? "finished" : ReasonName(GetReason(status)));
-  if (decode_holds_) {
-    route_.decode->Cancel(number_, reason);
+void Generation::ReleaseDecode(const absl::Status& status) {
+  if (std::exchange(decode_holds_, false)) {
+    route_.decode->Cancel(number_, WhyReleased(status));
   } else {
     route_.decode->Forget(number_);
   }
-  if (prefill_holds_) {
-    route_.prefill->Cancel(number_, reason);
+}
+
+void Generation::ReleasePrefill(const absl::Status& status) {
+  if (std::exchange(prefill_holds_, false)) {
+    route_.prefill->Cancel(number_, WhyReleased(status));
   } else if (!route_.is_local()) {
     route_.prefill->Forget(number_);
   }
-  decode_holds_ = prefill_holds_ = false;
 }
 
 }  // namespace cleave

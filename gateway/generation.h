@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -75,11 +76,12 @@ struct GenerationOptions {
 //
 // When a worker dies, drains or gives the request back, the same request goes on under the next
 // epoch: with the tokens that the client has as emitted_ids, on another pair or, when there is none
-// yet, on the first that comes. Several candidates begin again from the prompt, and what the client
-// has is not told again. Nothing random is drawn anew, so the tokens are those it would have had;
-// where candidates get others all the same (other arithmetic), the request ends. What still comes
-// from an earlier epoch is dropped. A request whose workers died twice ends: it may be what they
-// die of.
+// yet, on the first that comes. A decode worker that is not the cause keeps the ticket until the
+// next pair is known: when it is of it, the ticket goes on. Several candidates begin again from the
+// prompt, and what the client has is not told again. Nothing random is drawn anew, so the tokens
+// are those it would have had; where candidates get others all the same (other arithmetic), the
+// request ends. What still comes from an earlier epoch is dropped. A request whose workers died
+// twice ends: it may be what they die of.
 //
 // On a local route the decode worker does it all: Expect, then steps.
 //
@@ -114,8 +116,11 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   // Restart is the second half of GoOn, once there is a pair.
   void GoOn(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayGoOn(const absl::Status& why) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration PauseAfter(const absl::Status& why) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RestartAfter(absl::Duration pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Restart(uint32_t epoch);
+  void MoveTo(Route route) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsOfKeptTicket(uint32_t epoch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool ExpectAtDecode() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteFirstToken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UploadNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -125,13 +130,15 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   void AddTokens(int candidate, int64_t first_index, AnswerTokens tokens, EndCause finish)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Tell(int candidate, const AnswerTokens& tokens) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CancelIfClosed(int candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the client has, of each candidate, what the prefill worker of this try samples.
   bool HasFirstTokens() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether a candidate's last token has not come yet.
   bool NeedsDecode() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int TokensTold() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ReleaseWorkers(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReleaseDecode(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReleasePrefill(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration TimeLeft() const;
   // Whether a message of this epoch still matters.
   bool IsCurrent(uint32_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -158,12 +165,14 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   bool prefill_holds_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_steps_ ABSL_GUARDED_BY(mutex_) = false;           // so the KV has arrived
   std::vector<AnswerTrack> tracks_ ABSL_GUARDED_BY(mutex_);  // of each candidate
+  std::set<int> cancelled_ ABSL_GUARDED_BY(mutex_);          // candidates, in this try
   GenerationResult result_ ABSL_GUARDED_BY(mutex_);
   // Since the last try ended: why, and until when a pair is looked for.
   absl::Status last_error_ ABSL_GUARDED_BY(mutex_);
   absl::Time give_up_at_ ABSL_GUARDED_BY(mutex_);
   int workers_lost_ ABSL_GUARDED_BY(mutex_) = 0;
   int failed_tries_ ABSL_GUARDED_BY(mutex_) = 0;  // but for those that ask for patience
+  int preemptions_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<absl::Time> first_token_at_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -64,8 +64,10 @@ struct SequenceOrder {
   std::vector<int64_t> cache_boundaries;
   std::string cache_salt;
   Priority priority = Priority::kNormal;
-  bool local = false;      // the decode worker computes the prompt too
-  std::string request_id;  // for logs
+  bool local = false;              // the decode worker computes the prompt too
+  std::optional<uint64_t> ticket;  // of the try before, while the decode worker has it
+  absl::Duration age;              // of the request when it is sent
+  std::string request_id;          // for logs
 };
 
 enum class EndCause {

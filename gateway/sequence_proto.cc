@@ -56,6 +56,13 @@ cluster::v1::Priority PriorityToProto(Priority priority) {
   return cluster::v1::PRIORITY_HIGH;
 }
 
+// At least 1, at most what a worker can add to its clock.
+uint32_t Milliseconds(absl::Duration duration) {
+  const int64_t milliseconds = absl::ToInt64Milliseconds(duration);
+  return static_cast<uint32_t>(
+      std::clamp<int64_t>(milliseconds, 1, std::numeric_limits<int32_t>::max()));
+}
+
 }  // namespace
 
 cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration time_left) {
@@ -81,10 +88,8 @@ cluster::v1::SequenceSpec ToProto(const SequenceOrder& order, absl::Duration tim
   spec.set_priority(PriorityToProto(order.priority));
   spec.set_request_id(order.request_id);
   // Rounded up: the gateway's own deadline comes first, and it knows what the request waits for.
-  const int64_t milliseconds =
-      std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(time_left, absl::Milliseconds(1))),
-                          1, std::numeric_limits<int>::max());
-  spec.set_time_left_milliseconds(static_cast<uint32_t>(milliseconds));
+  spec.set_time_left_milliseconds(Milliseconds(absl::Ceil(time_left, absl::Milliseconds(1))));
+  spec.set_age_milliseconds(Milliseconds(order.age));
   return spec;
 }
 

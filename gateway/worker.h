@@ -53,6 +53,8 @@ class DecodeWorker {
   virtual bool Expect(RequestNumber request, uint32_t epoch, const SequenceOrder& order,
                       absl::Duration time_left, std::shared_ptr<WorkerEvents> events) = 0;
   virtual void Cancel(RequestNumber request, const std::string& reason) = 0;
+  // Nothing more is wanted of one of several candidates.
+  virtual void CancelCandidate(RequestNumber request, int candidate) = 0;
   // The worker holds nothing of this request any more.
   virtual void Forget(RequestNumber request) = 0;
   virtual std::string name() const = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "prefill/chunking.h"
 #include "prefill/frame_schedule.h"
@@ -17,6 +18,8 @@
 namespace cleave {
 namespace {
 
+// The end of a transfer that takes longer is not hidden behind the next prompt: it holds it up.
+constexpr absl::Duration kTransferPatience = absl::Seconds(1);
 constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; senders are bounded
 
 PoolKind PoolOf(KvKind kind) {
@@ -107,7 +110,9 @@ absl::Time PrefillEngine::NextTurn() const {
 }
 
 void PrefillEngine::Handle(PrefillJob& job) {
-  const bool repeated = Find(job.transfer) != nullptr;
+  const bool repeated = std::any_of(works_.begin(), works_.end(), [&](const Work& work) {
+    return work.job.transfer == job.transfer && (work.begun || !work.ended);
+  });
   Work& work = works_.emplace_back(std::move(job), host_.pools());
   work.plan = MakeTransferPlan(shape_, work.job.request.num_positions());
   if (stopping_) {
@@ -196,7 +201,7 @@ std::vector<PrefillEngine::Work*> PrefillEngine::InTurn() {
   }
   const auto turn = [](const Work* work) {
     const SequenceRequest& request = work->job.request;
-    return PromptTurn{request.priority, request.deadline, work->job.accepted};
+    return PromptTurn{request.priority, request.deadline, request.accepted};
   };
   std::stable_sort(order.begin(), order.end(),
                    [&, now = clock_.Now()](const Work* a, const Work* b) {
@@ -210,6 +215,7 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
   batch_.Clear();
   step_was_full_ = false;
   bool pages_short = false;
+  absl::flat_hash_set<absl::string_view> held_up;  // addresses
   std::vector<Chunk> chunks;
   for (Work* work : InTurn()) {
     const int64_t rows_left = options_.chunk_tokens - batch_.rows();
@@ -219,7 +225,13 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
       step_was_full_ = true;
       break;
     }
-    // All others wait behind one that waits for pages, or small ones would starve it.
+    // Others of the same decode worker wait behind one that it holds up, and all behind one that
+    // waits for pages, or small ones would starve it.
+    const std::string& address = work->job.decode_address;
+    if (!work->begun && (held_up.contains(address) || IsHeldUp(*work))) {
+      held_up.insert(address);
+      continue;
+    }
     if (!work->begun && (pages_short || !Start(*work))) {
       pages_short = true;
       continue;
@@ -240,13 +252,35 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
   return chunks;
 }
 
+// Prompts that one decode worker keeps waiting, because it grants nothing or takes no frames, hold
+// at most half of the pages, so that prompts for others get on. One may hold more, when it is
+// alone.
+bool PrefillEngine::IsHeldUp(const Work& work) const {
+  int64_t full = 0, sliding = 0;
+  for (const Work& other : works_) {
+    const bool waits = other.granted == absl::InfiniteFuture() ||
+                       clock_.Now() - other.finished > kTransferPatience;
+    if (!other.begun || !waits || other.job.decode_address != work.job.decode_address) continue;
+    full += other.full_pages_reserved;
+    sliding += other.sliding_pages_reserved;
+  }
+  const KvPools pools = host_.pools();
+  const PagesOfPrompt needs = PagesOf(work);
+  return full > 0 && (2 * (full + needs.full) > pools.full.num_pages() ||
+                      2 * (sliding + needs.sliding) > pools.sliding.num_pages());
+}
+
+PrefillEngine::PagesOfPrompt PrefillEngine::PagesOf(const Work& work) const {
+  const int sliding =
+      SlidingPagesMax(shape_.window, static_cast<int>(host_.limits().rows), shape_.page_tokens);
+  return {.full = work.plan.full_pages,
+          .sliding = std::min<int64_t>(work.plan.full_pages, sliding)};
+}
+
 // Reserves pages for the whole prompt, so that prompts under way never wait for each other, and
 // claims the decode worker's. False: no room yet.
 bool PrefillEngine::Start(Work& work) {
-  const int64_t full = work.plan.full_pages;
-  const int64_t sliding = std::min<int64_t>(
-      full,
-      SlidingPagesMax(shape_.window, static_cast<int>(host_.limits().rows), shape_.page_tokens));
+  const auto [full, sliding] = PagesOf(work);
   const KvPools pools = host_.pools();
   if (full_pages_reserved_ + full > pools.full.num_pages() ||
       sliding_pages_reserved_ + sliding > pools.sliding.num_pages()) {
@@ -419,6 +453,7 @@ void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
     payload.first_tokens.push_back({.token = first.id, .log_probability = chosen});
   }
   work.finishing = true;
+  work.finished = clock_.Now();
   work.table.Release();  // the mover's pins hold what it still reads
   if (all_finished) {
     Report(work, absl::OkStatus(), 0);

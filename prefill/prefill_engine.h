@@ -80,6 +80,7 @@ class PrefillEngine {
     int64_t sliding_pages_reserved = 0;
     absl::Time started = absl::InfiniteFuture();
     absl::Time granted = absl::InfiniteFuture();
+    absl::Time finished = absl::InfiniteFuture();  // the first token was sampled
     std::optional<absl::Time> cancelled;  // when the gateway's word came
     int64_t frames_out = 0;               // handed to the link and not released
     bool begun = false;                   // the link knows the transfer, or holds its memory
@@ -134,6 +135,11 @@ class PrefillEngine {
   void Step();
   std::vector<Work*> InTurn();
   std::vector<Chunk> ChooseChunks();
+  struct PagesOfPrompt {
+    int64_t full, sliding;
+  };
+  PagesOfPrompt PagesOf(const Work& work) const;
+  bool IsHeldUp(const Work& work) const;
   bool Start(Work& work);
   void UseCache(Work& work);
   absl::Status AddToBatch(Chunk& chunk);

@@ -10,10 +10,10 @@ namespace cleave {
 struct PromptTurn {
   Priority priority = Priority::kNormal;
   absl::Time deadline = absl::InfiniteFuture();
-  absl::Time accepted;
+  absl::Time accepted;  // by the gateway
 };
 
-// Whether `a` comes before `b`: those that have waited for `patience` first, in order of arrival,
+// Whether `a` comes before `b`: those that have waited for `patience` first, oldest first,
 // so that nobody is passed over for ever; then by priority, and of equal ones the earliest
 // deadline.
 inline bool ComesBefore(const PromptTurn& a, const PromptTurn& b, absl::Time now,

@@ -43,7 +43,7 @@ TEST_F(AskCommandTest, PrintsTheAnswer) {
   EXPECT_EQ(output.text, "hello the user\n");
   output = Run({"ask", "abc", "--gateway", address(), "--verbose"});
   EXPECT_THAT(output.text, HasSubstr("prefill fake-prefill, decode fake-decode"));
-  EXPECT_THAT(output.text, HasSubstr("ended by MAX_TOKENS"));
+  EXPECT_THAT(output.text, HasSubstr("ended by CONTEXT_FULL"));
   output = Run({"ask", "abc", "--gateway", address(), "--json"});
   EXPECT_THAT(output.text, StartsWith("{\"started\":{\"response_id\":"));
 }
@@ -72,7 +72,7 @@ TEST_F(AskCommandTest, PrintsSeveralAnswersOneByOne) {
   EXPECT_THAT(output.text, HasSubstr("--- candidate 1 ---\nabc\n{\"id\":\"call-"));
   EXPECT_THAT(output.text, HasSubstr("-c1-0\",\"name\":\"b\",\"arguments\":{}}\n"));
   output = Run({"ask", "abc", "--gateway", address(), "--candidates", "2", "--verbose"});
-  EXPECT_THAT(output.text, HasSubstr("ended by MAX_TOKENS, MAX_TOKENS"));
+  EXPECT_THAT(output.text, HasSubstr("ended by CONTEXT_FULL, CONTEXT_FULL"));
   output = Run({"ask", "abc", "--gateway", address(), "--candidates", "9"});
   EXPECT_EQ(output.text, "cleave ask: FIELD_INVALID: candidates: found 9, allowed is 1 to 8\n");
 }

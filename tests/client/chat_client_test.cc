@@ -26,7 +26,7 @@ TEST_F(ChatClientTest, AsksAndStreams) {
   ChatClient client = Client();
   std::string streamed;
   const absl::StatusOr<AskResult> result =
-      client.Ask({.text = "abc", .seed = 7, .request_id = "mine"},
+      client.Ask({.text = "abc", .max_output_tokens = 9, .seed = 7, .request_id = "mine"},
                  [&](const v1::GenerateEvent& event) { streamed += event.text().text(); });
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->text, "hello the user");
@@ -57,7 +57,8 @@ TEST_F(ChatClientTest, FoldsEachCandidate) {
   StartGateway();
   AnswerEachWith({Ids("hello the user"), Ids("abc"), Ids("the<|tool_call>call:b{}<tool_call|>")},
                  cluster::v1::FINISH_CAUSE_MAX_TOKENS);
-  const absl::StatusOr<AskResult> result = Client().Ask({.text = "a", .candidates = 3}, nullptr);
+  const absl::StatusOr<AskResult> result =
+      Client().Ask({.text = "a", .max_output_tokens = 9, .candidates = 3}, nullptr);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->text, "hello the user");
   EXPECT_EQ(result->finished.reason(), v1::FINISH_REASON_MAX_TOKENS);

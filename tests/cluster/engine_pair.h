@@ -224,11 +224,13 @@ class EnginePair {
             static_cast<int64_t>(decode_metrics_.kvlink.bytes_total.Value())};
   }
 
-  RequestKey Ask(const SequenceRequest& request, std::vector<PreparedMedia> media,
+  RequestKey Ask(SequenceRequest request, std::vector<PreparedMedia> media,
                  const std::shared_ptr<Answer>& answer) {
     const RequestKey key{SessionId{1}, ++requests_};
+    request.accepted = clock_.Now();
     answer->set_candidates(request.candidates);
-    decode_->Submit({.key = key, .epoch = RequestEpoch{1}, .request = request, .replies = answer});
+    EXPECT_TRUE(decode_->Submit(
+        {.key = key, .epoch = RequestEpoch{1}, .request = request, .replies = answer}));
     const Ticket ticket = answer->WaitForTicket();
     if (!answer->failure().ok()) return key;
     EXPECT_TRUE(prefill_->Submit({.key = key,
@@ -244,11 +246,11 @@ class EnginePair {
   RequestKey AskLocally(const SequenceRequest& request, const std::shared_ptr<Answer>& answer) {
     const RequestKey key{SessionId{1}, ++requests_};
     answer->set_local();
-    decode_->Submit({.key = key,
-                     .epoch = RequestEpoch{1},
-                     .local = true,
-                     .request = request,
-                     .replies = answer});
+    EXPECT_TRUE(decode_->Submit({.key = key,
+                                 .epoch = RequestEpoch{1},
+                                 .local = true,
+                                 .request = request,
+                                 .replies = answer}));
     return key;
   }
   void Cancel(RequestKey key) {

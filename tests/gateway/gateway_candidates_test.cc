@@ -20,7 +20,10 @@ constexpr auto kStopId = cluster::v1::FINISH_CAUSE_STOP_ID;
 
 class GatewayCandidatesTest : public GatewayFixture {
  protected:
-  GatewayCandidatesTest() { request_.set_candidates(2); }
+  GatewayCandidatesTest() {
+    request_.set_candidates(2);
+    request_.set_max_output_tokens(50);
+  }
 
   // Streams the answers, and folds their events by candidate.
   void Ask() {

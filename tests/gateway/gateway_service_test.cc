@@ -125,14 +125,25 @@ TEST_F(GatewayServiceTest, WorkersGetTheRules) {
 TEST_F(GatewayServiceTest, AnswersAtOnce) {
   StartGateway();
   AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  v1::GenerateRequest request = Question("a");
+  request.set_max_output_tokens(9);
   v1::GenerateResponse response;
-  const grpc::Status status = chat_->Generate(Context().get(), Question("a"), &response);
+  const grpc::Status status = chat_->Generate(Context().get(), request, &response);
   ASSERT_TRUE(status.ok()) << status.error_message();
   ASSERT_EQ(response.candidates_size(), 1);
   EXPECT_EQ(response.candidates(0).text(), "hello");
   EXPECT_EQ(response.candidates(0).reason(), v1::FINISH_REASON_MAX_TOKENS);
   EXPECT_GT(response.usage().prompt_tokens(), 0u);
   EXPECT_NE(response.response_id(), "");
+}
+
+// Without a limit of the request's own, what workers take for one is the end of the context.
+TEST_F(GatewayServiceTest, AnAnswerMayFillTheContext) {
+  StartGateway();
+  AnswerWith(Ids("hello"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
+  v1::GenerateResponse response;
+  ASSERT_TRUE(chat_->Generate(Context().get(), Question("a"), &response).ok());
+  EXPECT_EQ(response.candidates(0).reason(), v1::FINISH_REASON_CONTEXT_FULL);
 }
 
 TEST_F(GatewayServiceTest, ValidateOnlyAsksNoWorker) {
@@ -448,7 +459,9 @@ TEST_F(GatewayServiceTest, CountsWhatItDoes) {
   options_.metrics_address = "127.0.0.1:0";
   StartGateway();
   AnswerWith(Ids("hello the"), cluster::v1::FINISH_CAUSE_MAX_TOKENS);
-  ASSERT_TRUE(Stream(Question("a")).status.ok());
+  v1::GenerateRequest request = Question("a");
+  request.set_max_output_tokens(9);
+  ASSERT_TRUE(Stream(request).status.ok());
   Stream(v1::GenerateRequest());
   const std::string metrics = testing::HttpGet(gateway_->metrics_port(), "/metrics");
   for (const char* line : {

@@ -98,7 +98,7 @@ TEST_F(GatewayToolsTest, ACutCallIsNone) {
   Ask("hello<|tool_call>call:abc{a:1", cluster::v1::FINISH_CAUSE_MAX_TOKENS);
   EXPECT_EQ(text_, "hello");
   EXPECT_TRUE(calls_.empty());
-  EXPECT_EQ(reason_, v1::FINISH_REASON_MAX_TOKENS);
+  EXPECT_EQ(reason_, v1::FINISH_REASON_CONTEXT_FULL);
 }
 
 TEST_F(GatewayToolsTest, StopStringsCutTheTextAlone) {

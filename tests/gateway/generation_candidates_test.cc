@@ -94,13 +94,42 @@ TEST_F(GenerationCandidatesTest, FirstTokensThatEndAllFreeTheTicket) {
   EXPECT_EQ(prefill_->cancels, 0) << "nothing was left to transfer";
 }
 
+TEST_F(GenerationCandidatesTest, WhatAnEarlierTryHasCompletedIsCancelledInTheNext) {
+  recorder_->enough_at[1] = 2;
+  BeginAgain();
+  EXPECT_THAT(decode_->cancelled_candidates, ElementsAre(1));
+  Step(2, 0, 1, {11});
+  Step(2, 1, 1, {21});
+  Step(2, 1, 2, {22});
+  EXPECT_THAT(other_decode_->cancelled_candidates, ElementsAre(1)) << "once";
+}
+
+// Each time later, or they would take each other's pages for ever.
+TEST_F(GenerationCandidatesTest, PreemptedTheyWaitLongerAndLonger) {
+  rerouter_.next = {prefill_, decode_};
+  Start();
+  std::vector<int64_t> pauses;
+  for (uint32_t epoch = 1; epoch < 9; ++epoch) {
+    First(epoch, 0, 10);
+    First(epoch, 1, 20);
+    decode_->holds = prefill_->holds = false;
+    generation_->OnPrefillEnded(epoch, absl::OkStatus());
+    generation_->OnDecodeEnded(epoch, Failure(Reason::kPreempted));
+    pauses.push_back(absl::ToInt64Milliseconds(rerouter_.last_pause));
+    rerouter_.MakeCall();
+    generation_->OnTicket(epoch + 1, 1);
+  }
+  EXPECT_THAT(pauses, ElementsAre(50, 100, 200, 400, 800, 1600, 3000, 3000));
+}
+
 TEST_F(GenerationCandidatesTest, AStopStringEndsOneOfThem) {
   recorder_->enough_at[0] = 2;
   Start();
   First(1, 0, 10);
   First(1, 1, 20);
   Step(1, 0, 1, {11});
-  Step(1, 0, 2, {12, 13});  // the worker knows nothing of it
+  EXPECT_THAT(decode_->cancelled_candidates, ElementsAre(0));
+  Step(1, 0, 2, {12, 13});  // on their way when the worker heard of it
   Step(1, 1, 1, {21});
   EXPECT_TRUE(recorder_->results.empty());
   Step(1, 1, 2, {22}, EndCause::kMaxTokens);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -37,13 +38,20 @@ struct FakeDecode final : DecodeWorker {
     candidates = order.candidates;
     local = order.local;
     left = time_left;
+    age = order.age;
+    ticket = order.ticket;
     events = std::move(new_events);
     holds = true;
+    ended_unheard = false;
     return true;
+  }
+  void CancelCandidate(RequestNumber, int candidate) override {
+    EXPECT_TRUE(holds) << "a cancel for nothing";
+    cancelled_candidates.push_back(candidate);
   }
   void Cancel(RequestNumber, const std::string& why) override {
     ++cancels;
-    EXPECT_TRUE(holds) << "a cancel for nothing";
+    EXPECT_TRUE(holds || ended_unheard) << "a cancel for nothing";
     reason = why;
     holds = false;
     events = nullptr;
@@ -54,6 +62,7 @@ struct FakeDecode final : DecodeWorker {
 
   bool connected = true;
   bool holds = false;  // as the worker sees it
+  bool ended_unheard = false;
   bool local = false;
   int candidates = 0;
   int expects = 0;
@@ -61,7 +70,9 @@ struct FakeDecode final : DecodeWorker {
   std::string reason;
   uint32_t epoch = 0;
   std::vector<TokenId> prompt, emitted;
-  absl::Duration left;
+  std::vector<int> cancelled_candidates;
+  std::optional<uint64_t> ticket;
+  absl::Duration left, age;
   std::shared_ptr<WorkerEvents> events;
 };
 

@@ -59,6 +59,41 @@ TEST_F(GenerationReplayTest, TokensBehindAGapAreGeneratedAgain) {
   EXPECT_THAT(recorder_->ids[0], ElementsAre(10));
 }
 
+TEST_F(GenerationReplayTest, TheTicketGoesOnWhereTheDecodeWorkerStays) {
+  rerouter_.next = {other_prefill_, decode_};
+  Start();
+  clock_.Advance(absl::Milliseconds(30));
+  prefill_->holds = false;
+  generation_->OnPrefillLost(1);
+  EXPECT_TRUE(decode_->holds) << "until it is known who goes on";
+  rerouter_.MakeCall();
+  EXPECT_EQ(decode_->expects, 2);
+  EXPECT_EQ(decode_->cancels, 0);
+  EXPECT_EQ(decode_->ticket, 99u);
+  EXPECT_EQ(decode_->epoch, 2u);
+  EXPECT_EQ(decode_->age, absl::Milliseconds(30));
+  generation_->OnTicket(2, 99);
+  EXPECT_EQ(other_prefill_->ticket, 99u);
+}
+
+TEST_F(GenerationReplayTest, ATicketThatIsGoneMeanwhileIsNotCancelled) {
+  for (const bool lost : {false, true}) {
+    rerouter_.next = {};
+    decode_->expects = 0;
+    Start();
+    prefill_->holds = false;
+    generation_->OnPrefillEnded(1, Failure(Reason::kTransferDeadline));
+    decode_->holds = false;
+    if (lost) generation_->OnDecodeLost(1);
+    if (!lost) generation_->OnDecodeEnded(1, Failure(Reason::kDraining));
+    rerouter_.next = {other_prefill_, other_decode_};
+    rerouter_.MakeCall();
+    EXPECT_EQ(decode_->cancels, 0);
+    EXPECT_EQ(other_decode_->ticket, std::nullopt);
+    generation_->Cancel(CancelledByClient());
+  }
+}
+
 TEST_F(GenerationReplayTest, ARequestThatLosesTwoWorkersEnds) {
   Start();
   LoseDecode(*decode_);

@@ -179,6 +179,7 @@ class ReplayWalk {
     }
     if (has_steps_) {
       decode_[pair_]->holds = false;
+      decode_[pair_]->ended_unheard = rerouter_.call != nullptr;  // between two tries
     } else {
       prefill_[pair_]->holds = false;
     }

@@ -28,6 +28,7 @@ struct NamedDecode final : DecodeWorker {
     return false;
   }
   void Cancel(RequestNumber, const std::string&) override {}
+  void CancelCandidate(RequestNumber, int) override {}
   void Forget(RequestNumber) override {}
   std::string name() const override { return name_; }
   std::string kv_link_address() const override { return name_; }

@@ -21,6 +21,10 @@ TEST(SequenceProtoTest, SeveralCandidatesAreSaid) {
   EXPECT_EQ(ToProto({.candidates = 1}, absl::Seconds(1)).candidates(), 0u) << "as it always was";
 }
 
+TEST(SequenceProtoTest, AgeIsSaid) {
+  EXPECT_EQ(ToProto({.age = absl::Milliseconds(1500)}, absl::Seconds(1)).age_milliseconds(), 1500u);
+}
+
 TEST(SequenceProtoTest, PriorityIsSaid) {
   const auto said = [](Priority p) {
     return ToProto({.priority = p}, absl::Seconds(1)).priority();

@@ -129,7 +129,7 @@ class DecodeConnection::Replies final : public DecodeReplies {
 bool DecodeConnection::Expect(RequestNumber request, uint32_t epoch, const SequenceOrder& order,
                               absl::Duration time_left, std::shared_ptr<WorkerEvents> events) {
   if (!Hold(request, epoch, std::move(events))) return false;
-  const Ticket ticket{around_.walk().Bits()};
+  const Ticket ticket{order.ticket.value_or(around_.walk().Bits())};
   Forward([this, request, epoch, ticket, spec = ToProto(order, time_left),
            local = order.local](SessionId session) {
     const RequestKey key{session, static_cast<uint64_t>(request)};
@@ -140,12 +140,12 @@ bool DecodeConnection::Expect(RequestNumber request, uint32_t epoch, const Seque
     if (draining()) {
       return replies->OnEnded(key, RequestEpoch{epoch}, Draining());
     }
-    decode_.engine().Submit({.key = key,
-                             .epoch = RequestEpoch{epoch},
-                             .ticket = ticket,
-                             .local = local,
-                             .request = *std::move(sequence),
-                             .replies = std::move(replies)});
+    ASSERT_TRUE(decode_.engine().Submit({.key = key,
+                                         .epoch = RequestEpoch{epoch},
+                                         .ticket = ticket,
+                                         .local = local,
+                                         .request = *std::move(sequence),
+                                         .replies = std::move(replies)}));
   });
   return true;
 }
@@ -154,6 +154,12 @@ void DecodeConnection::Cancel(RequestNumber request, const std::string&) {
   LetGo(request);
   Forward([this, request](SessionId session) {
     decode_.engine().Cancel({session, static_cast<uint64_t>(request)});
+  });
+}
+
+void DecodeConnection::CancelCandidate(RequestNumber request, int candidate) {
+  Forward([this, request, candidate](SessionId session) {
+    decode_.engine().CancelCandidate({session, static_cast<uint64_t>(request)}, candidate);
   });
 }
 

@@ -67,6 +67,7 @@ class DecodeConnection final : public Connection, public DecodeWorker {
   bool Expect(RequestNumber request, uint32_t epoch, const SequenceOrder& order,
               absl::Duration time_left, std::shared_ptr<WorkerEvents> events) override;
   void Cancel(RequestNumber request, const std::string& reason) override;
+  void CancelCandidate(RequestNumber request, int candidate) override;
   void Forget(RequestNumber request) override { LetGo(request); }
   std::string name() const override { return node_.address(); }
   std::string kv_link_address() const override { return node_.address(); }
