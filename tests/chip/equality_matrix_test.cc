@@ -1,8 +1,9 @@
 // The same tokens however served: alone or with seven strangers, with drafts and without, on either
 // route or by the model in this process, computed or from the prefix cache, with pages for
 // everybody or for few, after the death of a worker; greedy and sampled; for text, thoughts, tools,
-// pictures and sounds. The small trained model answers, with its drafter. Golden logits are tested
-// in tests/golden.
+// pictures and sounds. Tokens are compared, and the bits of the log-probabilities of twenty
+// likeliest at each place. The small trained model answers, with its drafter. Golden logits are
+// tested in tests/golden.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -10,7 +11,10 @@
 #include <memory>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "runtime/base/content_hash.h"
 #include "tests/chip/chip_cases.h"
 #include "tests/cluster/answer_alone.h"
 #include "tests/cluster/process_cluster.h"
@@ -37,7 +41,7 @@ struct Question {
 };
 
 // One of each skill, greedy and sampled: eight that are strangers to each other. Sampled answers go
-// on behind their end, so that they are long enough to be disturbed.
+// on behind their end, so that they are long enough to be disturbed, and every other has rules.
 std::vector<Question> Questions(bool sampled) {
   std::map<std::string, v1::GenerateRequest> found;
   const auto cases = ReadChipCases(CLEAVE_SOURCE_DIR "/tests/chip/cases.jsonl");
@@ -51,9 +55,16 @@ std::vector<Question> Questions(bool sampled) {
         question.has_media |= part.has_image() || part.has_audio();
       }
     }
+    question.request.set_log_probabilities(20);
     if (sampled) {
-      question.request.mutable_sampling()->set_temperature(1);
-      question.request.mutable_sampling()->set_seed(questions.size());
+      v1::Sampling& sampling = *question.request.mutable_sampling();
+      sampling.set_temperature(1);
+      sampling.set_seed(questions.size());
+      if (questions.size() % 2 == 1) {
+        sampling.set_repetition_penalty(1.2f);
+        sampling.set_frequency_penalty(0.1f);
+        question.request.set_min_output_tokens(30);
+      }
       question.request.set_ignore_stop_tokens(true);
       question.request.set_max_output_tokens(120);
     }
@@ -62,11 +73,26 @@ std::vector<Question> Questions(bool sampled) {
   return questions;
 }
 
+// One more whose thought is ended by force.
+std::vector<Question> WithACutThought(std::vector<Question> questions) {
+  for (const Question& question : questions) {
+    if (question.name != "sums with thinking") continue;
+    questions.push_back({.name = "a thought that is cut", .request = question.request});
+    questions.back().request.set_thinking_budget_tokens(7);
+    break;
+  }
+  return questions;
+}
+
 // What must be equal: all that the client is told of the answer.
 std::string Told(const StreamedAnswer& answer) {
   EXPECT_OK(answer.status);
+  EXPECT_EQ(answer.log_probabilities.size(), answer.output_tokens);
+  const ContentHash bits = HashContent(absl::StrJoin(answer.log_probabilities, ""));
+  const std::string hash(bits.begin(), bits.end());
   return absl::StrCat(answer.output_tokens, " ", answer.thought, "|", answer.text, "|",
-                      answer.calls, "|", v1::FinishReason_Name(answer.finish));
+                      answer.calls, "|", v1::FinishReason_Name(answer.finish), "|",
+                      absl::BytesToHexString(hash));
 }
 
 std::vector<std::string> AskAlone(const ProcessCluster& cluster,
@@ -127,8 +153,11 @@ class EqualityMatrixTest : public ::testing::TestWithParam<bool> {
   }
 };
 
+const std::vector<std::vector<std::string>> kDrafts = {
+    {"--drafts", "0"}, {"--drafts", "5", "--fixed-drafts"}, {"--drafts", "6"}};
+
 TEST_P(EqualityMatrixTest, AnswersAreTheSameHoweverServed) {
-  const std::vector<Question> questions = Questions(GetParam());
+  const std::vector<Question> questions = WithACutThought(Questions(GetParam()));
   std::vector<std::string> expected;
   {
     ProcessCluster plain({.model = kChip,
@@ -137,10 +166,15 @@ TEST_P(EqualityMatrixTest, AnswersAreTheSameHoweverServed) {
                           .decode_flags = {"--drafts", "0"}});
     expected = AskAlone(plain, questions);
   }
-  for (const std::vector<std::string>& drafts : {std::vector<std::string>{"--drafts", "0"},
-                                                 {"--drafts", "5", "--fixed-drafts"},
-                                                 {"--drafts", "6"}}) {
-    SCOPED_TRACE(drafts.back());
+  for (const std::vector<std::string>& drafts : kDrafts) {
+    SCOPED_TRACE(absl::StrJoin(drafts, " "));
+    {
+      const ProcessCluster cold({.model = kChip,
+                                 .worker_flags = Flags({}),
+                                 .prefill_flags = {"--prefix-cache-share", "0"},
+                                 .decode_flags = drafts});
+      EXPECT_EQ(AskAlone(cold, questions), expected) << "alone, computed";
+    }
     ProcessCluster cluster({.model = kChip,
                             .worker_flags = Flags({}),
                             .prefill_flags = {"--chunk-tokens", "48"},
@@ -168,6 +202,7 @@ TEST_P(EqualityMatrixTest, AnswersAreThoseOfTheModelInOneProcess) {
     EXPECT_OK(answer.status);
     EXPECT_EQ(answer.text, alone.reply.text);
     EXPECT_EQ(answer.output_tokens, alone.ids.size());
+    EXPECT_EQ(answer.log_probabilities, alone.log_probabilities);
     std::string calls;
     for (const ParsedToolCall& call : alone.reply.tool_calls) calls += call.name + call.arguments;
     EXPECT_EQ(answer.calls, calls);
@@ -176,18 +211,27 @@ TEST_P(EqualityMatrixTest, AnswersAreThoseOfTheModelInOneProcess) {
 
 // Pages for one sequence of the whole context, and beginnings that are given up again and again.
 TEST_P(EqualityMatrixTest, AnswersAreTheSameWithPagesForFew) {
-  const std::vector<Question> questions = Questions(GetParam());
+  std::vector<Question> questions = Questions(GetParam());
+  for (Question& question : questions) {
+    question.request.set_ignore_stop_tokens(true);
+    question.request.set_max_output_tokens(200);
+  }
   ProcessCluster plain({.model = kChip, .worker_flags = Flags({})});
   const std::vector<std::string> expected = AskAlone(plain, questions);
-  ProcessCluster cluster({.model = kChip,
-                          .worker_flags = Flags({"--kv-memory-mib", "3"}),
-                          .prefill_flags = {"--prefix-cache-share", "0.3"}});
-  for (int round = 0; round < 3; ++round) {
-    EXPECT_EQ(AskTogether(cluster, round == 1 ? Local(questions) : questions), expected);
+  for (const std::vector<std::string>& drafts : kDrafts) {
+    SCOPED_TRACE(absl::StrJoin(drafts, " "));
+    ProcessCluster cluster({.model = kChip,
+                            .worker_flags = Flags({"--kv-memory-mib", "3"}),
+                            .prefill_flags = {"--prefix-cache-share", "0.3"},
+                            .decode_flags = drafts});
+    for (int round = 0; round < 3; ++round) {
+      EXPECT_EQ(AskTogether(cluster, round == 1 ? Local(questions) : questions), expected);
+    }
+    EXPECT_GT(cluster.PrefillMetric(0, "cleave_prefix_cache_evictions_total"), 0);
+    EXPECT_GT(cluster.DecodeMetric(0, "cleave_decode_preemptions_total"), 0);
+    ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
+    ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
   }
-  EXPECT_GT(cluster.PrefillMetric(0, "cleave_prefix_cache_evictions_total"), 0);
-  ProcessCluster::WaitUntilEmpty(cluster.prefill_address(0));
-  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
 }
 
 // The reference kernels are slow enough to be interrupted.
@@ -197,18 +241,24 @@ TEST_P(EqualityMatrixTest, AnswersAreTheSameAfterADeath) {
     question.request.set_ignore_stop_tokens(true);
     question.request.set_max_output_tokens(80);
   }
-  ProcessCluster cluster(
-      {.model = kChip, .decode_workers = 2, .worker_flags = Flags({"--kernels", "reference"})});
-  const std::vector<std::string> expected = AskAlone(cluster, questions);
-  const Streams streams = Ask(cluster, questions);
-  for (const auto& stream : streams) {
-    ASSERT_TRUE(stream->Next() && stream->Next());  // Started, and the first token
+  std::vector<std::string> expected;
+  for (const std::vector<std::string>& drafts : {kDrafts.front(), kDrafts.back()}) {
+    SCOPED_TRACE(absl::StrJoin(drafts, " "));
+    ProcessCluster cluster({.model = kChip,
+                            .decode_workers = 2,
+                            .worker_flags = Flags({"--kernels", "reference"}),
+                            .decode_flags = drafts});
+    if (expected.empty()) expected = AskAlone(cluster, questions);
+    const Streams streams = Ask(cluster, questions);
+    for (size_t i = 0; i < 3; ++i) {                          // others are still being computed
+      ASSERT_TRUE(streams[i]->Next() && streams[i]->Next());  // Started, and the first token
+    }
+    ProcessCluster::Kill(cluster.decode(0));
+    EXPECT_EQ(Finish(streams), expected);
+    uint32_t replays = 0;
+    for (const auto& stream : streams) replays += stream->answer().summary.replays();
+    EXPECT_GT(replays, 0u);
   }
-  ProcessCluster::Kill(cluster.decode(0));
-  EXPECT_EQ(Finish(streams), expected);
-  uint32_t replays = 0;
-  for (const auto& stream : streams) replays += stream->answer().summary.replays();
-  EXPECT_GT(replays, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Sampled, EqualityMatrixTest, ::testing::Bool());

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/sequence_proto.h"
 #include "engine/token_choice.h"
 #include "gateway/chat_request.h"
+#include "gateway/sequence_proto.h"
 #include "media/audio_decode.h"
 #include "media/image_tiles.h"
 #include "tests/support/status_matchers.h"
@@ -26,19 +28,34 @@ RunnerMedia Embed(const MediaItem& item, const ServedModel& served, ModelRunner&
   return {item.first, true, *embedder.EmbedImage(image.tiles, image.rows, image.columns, scale)};
 }
 
-SequenceRequest ToSequence(const ChatRequest& chat, const AloneAnswer& answer,
-                           const ModelConfig& config, int64_t positions_max) {
-  SequenceRequest request{
-      .prompt_ids = answer.prompt.ids,
-      .sampling = {.temperature = chat.sampling.temperature,
-                   .top_k = static_cast<int>(chat.sampling.top_k),
-                   .top_p = chat.sampling.top_p,
-                   .min_p = chat.sampling.min_p,
-                   .seed = chat.sampling.seed},
-      .output_tokens_max = chat.output_tokens_max.value_or(
-          static_cast<int>(positions_max) - static_cast<int>(answer.prompt.ids.size()))};
-  if (!chat.ignore_stop_tokens) request.stop_ids = config.generation.stop_ids;
-  return request;
+// As workers get it, with the prompt alone.
+SequenceRequest ToSequence(const ChatRequest& chat, const Prompt& prompt, const ModelConfig& config,
+                           int64_t positions_max) {
+  SequenceOrder order{.prompt_ids = prompt.ids,
+                      .media = {},
+                      .emitted_ids = {},
+                      .sampling = chat.sampling,
+                      .rules = chat.rules,
+                      .log_probabilities = chat.log_probabilities,
+                      .stop_ids = {},
+                      .output_tokens_max = chat.output_tokens_max.value_or(
+                          static_cast<int>(positions_max) - static_cast<int>(prompt.ids.size()))};
+  if (!chat.ignore_stop_tokens) order.stop_ids = config.generation.stop_ids;
+  return *SequenceFromProto(ToProto(order, absl::Hours(1)), config, positions_max, absl::Now());
+}
+
+std::string ToClient(const TokenChoice& choice, const Vocabulary& vocabulary) {
+  v1::TokenLogProbabilities out;
+  const auto fill = [&](TokenId id, float value, v1::TokenLogProbability& token) {
+    token.set_token_id(static_cast<uint32_t>(id));
+    token.set_token(std::string(vocabulary.bytes(id)));
+    token.set_log_probability(value);
+  };
+  fill(choice.id, choice.log_probabilities->chosen, *out.mutable_chosen());
+  for (const TokenLogProbability& token : choice.log_probabilities->top) {
+    fill(token.id, token.log_probability, *out.add_top());
+  }
+  return out.SerializeAsString();
 }
 
 }  // namespace
@@ -52,15 +69,20 @@ AloneAnswer AnswerAlone(const std::string& model_folder, v1::GenerateRequest req
   std::vector<RunnerMedia> media;
   for (const MediaItem& item : answer.prompt.media) media.push_back(Embed(item, served, *runner));
   const ModelConfig& config = runner->config();
-  const SequenceRequest sequence = ToSequence(chat, answer, config, options.positions_max);
+  const SequenceRequest sequence = ToSequence(chat, answer.prompt, config, options.positions_max);
   Sampler sampler(config.vocabulary_size, config.generation.suppressed_ids);
   runner->Forward(answer.prompt.ids, media, false);
+  LogitRules rules(sequence);
   FinishCause finish = FinishCause::kNone;
   while (true) {
     HostRows logits = runner->Fetch(runner->transformer().logits());
-    answer.ids.push_back(ChooseToken(absl::MakeSpan(logits.values), sequence, LogitRules(sequence),
-                                     runner->positions(), sampler)
-                             .id);
+    const TokenChoice choice =
+        ChooseToken(absl::MakeSpan(logits.values), sequence, rules, runner->positions(), sampler);
+    answer.ids.push_back(choice.id);
+    rules.Push(choice.id);
+    if (choice.log_probabilities) {
+      answer.log_probabilities.push_back(ToClient(choice, served.tokenizer->vocabulary()));
+    }
     finish = CheckFinish(sequence, answer.ids.back(), static_cast<int64_t>(answer.ids.size()),
                          options.positions_max);
     if (finish != FinishCause::kNone) break;

@@ -14,12 +14,13 @@ namespace cleave::testing {
 
 struct AloneAnswer {
   Prompt prompt;
-  std::vector<TokenId> ids;  // a stop id included
-  ReplyDelta reply;          // all of it; thoughts too
+  std::vector<TokenId> ids;                    // a stop id included
+  std::vector<std::string> log_probabilities;  // v1::TokenLogProbabilities of each, serialized
+  ReplyDelta reply;                            // all of it; thoughts too
 };
 
-// For requests that the gateway would take, without rules for logits. `options` as the workers'; at
-// most positions_max tokens with the prompt.
+// For requests that the gateway would take, without a thinking budget. `options` as the workers';
+// at most positions_max tokens with the prompt.
 AloneAnswer AnswerAlone(const std::string& model_folder, v1::GenerateRequest request,
                         const RunnerOptions& options);
 

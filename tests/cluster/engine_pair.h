@@ -38,7 +38,7 @@ class Answer final : public PrefillReplies, public DecodeReplies {
     cached_tokens_ = timings.cached_tokens;
     if (candidate == 0) rank_ = ++firsts;
     firsts_[candidate] = token.id;
-    if (finish != FinishCause::kNone) ++finished_;
+    if (finish != FinishCause::kNone) --unfinished_;
     changed_.notify_all();
   }
   void OnEnded(RequestKey, RequestEpoch, const absl::Status& status, int64_t kv_bytes) override {
@@ -58,7 +58,7 @@ class Answer final : public PrefillReplies, public DecodeReplies {
     for (const StepTokens& step : sequences) {
       std::vector<int32_t>& rest = rest_[step.candidate];
       rest.insert(rest.end(), step.tokens.begin(), step.tokens.end());
-      if (step.finish != FinishCause::kNone) ++finished_;
+      if (step.finish != FinishCause::kNone) --unfinished_;
     }
     changed_.notify_all();
   }
@@ -83,21 +83,25 @@ class Answer final : public PrefillReplies, public DecodeReplies {
     std::unique_lock lock(mutex_);
     Wait(lock, [this] { return HasEnded(); });
     EXPECT_OK(failure_);
-    std::vector<std::vector<int32_t>> answers;
-    for (int i = 0; i < candidates_; ++i) answers.push_back(TokensOf(i));
-    return answers;
+    return Candidates();
   }
-  // Whether nothing more will come; then `status` and `tokens` are what came.
-  bool Ended(absl::Status& status, std::vector<int32_t>& tokens) {
+  void WaitForStep(int candidate) {
+    std::unique_lock lock(mutex_);
+    Wait(lock, [this, candidate] { return !rest_[candidate].empty(); });
+  }
+  // Whether nothing more will come; then `status` and `candidates` are what came.
+  bool Ended(absl::Status& status, std::vector<std::vector<int32_t>>& candidates) {
     std::lock_guard lock(mutex_);
     if (!HasEnded()) return false;
-    Take(status, tokens);
+    status = failure_;
+    candidates = Candidates();
     return true;
   }
   void WaitForEnd(absl::Status& status, std::vector<int32_t>& tokens) {
     std::unique_lock lock(mutex_);
     Wait(lock, [this] { return HasEnded(); });
-    Take(status, tokens);
+    status = failure_;
+    tokens = TokensOf(0);
   }
   absl::Status failure() {
     std::lock_guard lock(mutex_);
@@ -105,7 +109,12 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   }
   // No prefill worker takes part.
   void set_local() { local_ = true; }
-  void set_candidates(int candidates) { candidates_ = candidates; }
+  void set_candidates(int candidates) { candidates_ = unfinished_ = candidates; }
+  // Nothing more comes of one of them.
+  void LeaveOneOut() {
+    std::lock_guard lock(mutex_);
+    --unfinished_;
+  }
   // A smaller one had its first token earlier.
   int rank() {
     std::lock_guard lock(mutex_);
@@ -123,11 +132,12 @@ class Answer final : public PrefillReplies, public DecodeReplies {
 
  private:
   bool HasEnded() const {
-    return !failure_.ok() || (finished_ == candidates_ && (prefill_ended_ || local_));
+    return !failure_.ok() || (unfinished_ == 0 && (prefill_ended_ || local_));
   }
-  void Take(absl::Status& status, std::vector<int32_t>& tokens) {
-    status = failure_;
-    tokens = TokensOf(0);
+  std::vector<std::vector<int32_t>> Candidates() {
+    std::vector<std::vector<int32_t>> answers;
+    for (int i = 0; i < candidates_; ++i) answers.push_back(TokensOf(i));
+    return answers;
   }
   // Without a first token, what came after it is no answer.
   std::vector<int32_t> TokensOf(int candidate) {
@@ -153,8 +163,8 @@ class Answer final : public PrefillReplies, public DecodeReplies {
   int64_t cached_tokens_ = 0;
   bool prefill_ended_ = false;
   bool local_ = false;
-  int finished_ = 0;  // candidates
   int candidates_ = 1;
+  int unfinished_ = 1;  // of them
   absl::Status failure_;
 };
 
@@ -170,6 +180,7 @@ class EnginePair {
                              .context_tokens_max = 512,
                              .poison_free_pages = true};
     prefill_host_ = *ModelHost::Load(options);
+    options.drafter_folder = kDrafter;
     options.kv_bytes_max = decode_kv_bytes_max.value_or(kv_bytes_max);
     options.step_sequences_max = kSequences;
     options.step_rows_max = kSequences + kPromptRows;
@@ -257,6 +268,7 @@ class EnginePair {
     CancelPrefill(key, clock_.Now());
     decode_->Cancel(key);
   }
+  void CancelCandidate(RequestKey key, int candidate) { decode_->CancelCandidate(key, candidate); }
   // As one that was sent at that time.
   void CancelPrefill(RequestKey key, absl::Time at) {
     prefill_->Cancel(key, Reason::kCancelled, at);
@@ -272,7 +284,7 @@ class EnginePair {
   KvShape shape() const { return decode_host_->layout().shape(); }
 
  private:
-  static constexpr int kSequences = 16, kPromptRows = 128;
+  static constexpr int kSequences = 32, kPromptRows = 128;
 
   RealClock clock_;
   prometheus::Registry registry_;

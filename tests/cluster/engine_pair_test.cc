@@ -48,6 +48,26 @@ TEST(CandidatesTest, ShareThePromptAndDifferByTheirNoise) {
   }
 }
 
+// Nobody wants more of it; the others do not notice.
+TEST(CandidatesTest, OneMayBeCancelledAlone) {
+  EnginePair pair(64);
+  PromptMaker maker(DType::kFloat32);
+  const Prompt three =
+      maker.WithCandidates(maker.Make("three", {20}, 250, {.temperature = 1, .seed = 4}), 3);
+  const auto answer = std::make_shared<Answer>();
+  const RequestKey key = pair.Ask(three.request, {}, answer);
+  answer->WaitForStep(0);
+  pair.CancelCandidate(key, 0);  // whose pages the others share
+  pair.CancelCandidate(key, 3);  // there is none
+  answer->LeaveOneOut();
+  const std::vector<std::vector<int32_t>> told = answer->WaitForCandidates();
+  EXPECT_LT(told[0].size(), 250u);
+  EXPECT_TRUE(std::equal(told[0].begin(), told[0].end(), three.candidates[0].begin()));
+  EXPECT_EQ(told[1], three.candidates[1]);
+  EXPECT_EQ(told[2], three.candidates[2]);
+  EXPECT_EQ(pair.unaccounted_pages(), 0);
+}
+
 TEST(CandidatesTest, ThoseThatWouldNeverFitAreRefused) {
   constexpr int64_t kKvBytes = int64_t{1} << 20;  // 208 full pages of 8 tokens
   EnginePair pair(64, DType::kFloat32, kKvBytes);

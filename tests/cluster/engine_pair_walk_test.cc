@@ -1,6 +1,6 @@
 // Random walks of both engines over the real link, with pages for a few sequences only: prompts of
-// all kinds on both routes, conversations that go on, clients that leave, a sequence that
-// is given back, which happens seldom here (faults_test.cc makes sure of some), goes on later.
+// all kinds on both routes, with drafts and several candidates, conversations that go on, clients
+// that leave; what is given back goes on later.
 // Freed pages are NaN, so whoever reads one answers otherwise.
 #include <gtest/gtest.h>
 
@@ -16,9 +16,11 @@ using testing::EnginePair;
 using testing::Prompt;
 using testing::PromptMaker;
 
-constexpr int64_t kKvBytes = int64_t{1} << 20;  // 85 pages of 8 tokens
+// 85 pages of 8 tokens each.
+constexpr int64_t kKvBytes = int64_t{1} << 20;
+constexpr int64_t kDecodeKvBytes = 430'000;
 constexpr size_t kLiveMax = 10;
-constexpr int kLongAnswers = 2;  // the last of the prompts
+constexpr int kLongAnswers = 3;  // the last of the prompts
 
 std::vector<Prompt> MakePrompts(PromptMaker& maker) {
   constexpr int kPicture = PromptMaker::kPicture, kSound = PromptMaker::kSound;
@@ -27,21 +29,25 @@ std::vector<Prompt> MakePrompts(PromptMaker& maker) {
        {std::vector<int>{1}, {70}, {200}, {5, kPicture, 9}, {3, kSound, 4, kPicture, 2}}) {
     prompts.push_back(maker.Make(absl::StrCat("prompt ", prompts.size()), parts));
   }
-  prompts.push_back(maker.Make("long answer", {9}, 250));
-  prompts.push_back(maker.Make("long answer to a picture", {kPicture, 30}, 200));
   for (const size_t first : {1, 3}) {
     for (int turn = 0; turn < 2; ++turn) {
       const Prompt& before = turn == 0 ? prompts[first] : prompts.back();
       prompts.push_back(maker.Continue(before, absl::StrCat(before.name, ", on"), {19}));
     }
   }
+  prompts.push_back(
+      maker.WithCandidates(maker.Make("candidates", {9}, 90, {.temperature = 1, .seed = 8}), 3));
+  prompts.push_back(maker.Make("long answer", {9}, 250));
+  prompts.push_back(maker.Make("long answer to a picture", {kPicture, 30}, 200));
   return prompts;
 }
 
 class PairWalk {
  public:
   PairWalk(uint64_t seed, const std::vector<Prompt>& prompts)
-      : walk_(seed), prompts_(prompts), pair_(walk_.Between(4, 80), DType::kFloat32, kKvBytes) {}
+      : walk_(seed),
+        prompts_(prompts),
+        pair_(walk_.Between(4, 80), DType::kFloat32, kKvBytes, kDecodeKvBytes) {}
 
   void Run() {
     for (int i = 0; i < 150; ++i) {
@@ -60,6 +66,7 @@ class PairWalk {
   }
 
   int64_t completed() const { return completed_; }
+  double preemptions() const { return pair_.preemptions(); }
 
  private:
   struct Live {
@@ -81,7 +88,7 @@ class PairWalk {
 
   void Ask(Live& live) {
     live.answer = std::make_shared<Answer>();
-    const bool local = live.prompt->media.empty() && walk_.OneIn(2);
+    const bool local = live.prompt->media.empty() && live.request.candidates == 1 && walk_.OneIn(2);
     live.key = local ? pair_.AskLocally(live.request, live.answer)
                      : pair_.Ask(live.request, live.prompt->media, live.answer);
   }
@@ -106,18 +113,19 @@ class PairWalk {
   bool Done(Live& live) {
     if (live.cancelled) return true;  // nobody hears of it any more
     absl::Status status;
-    std::vector<int32_t> tokens;
-    if (!live.answer->Ended(status, tokens)) return false;
+    std::vector<std::vector<int32_t>> told;  // of each candidate
+    if (!live.answer->Ended(status, told)) return false;
     pair_.Cancel(
         live.key);  // what a worker may still hold: of an answer that prefill has completed
     std::vector<int32_t>& emitted = live.request.emitted_ids;
-    emitted.insert(emitted.end(), tokens.begin(), tokens.end());
+    told[0].insert(told[0].begin(), emitted.begin(), emitted.end());
     if (status.ok()) {
-      EXPECT_EQ(emitted, live.prompt->expected) << live.prompt->name;
+      EXPECT_EQ(told, live.prompt->candidates) << live.prompt->name;
       ++completed_;
       return true;
     }
     EXPECT_EQ(GetReason(status), Reason::kPreempted) << status;
+    if (told.size() == 1) emitted = told[0];  // several begin again
     Ask(live);
     return false;
   }
@@ -133,14 +141,17 @@ TEST(EnginePairWalkTest, AnswersAreThoseOfTheModelAloneAndNoPageIsLost) {
   PromptMaker maker(DType::kFloat32);
   const std::vector<Prompt> prompts = MakePrompts(maker);
   int64_t completed = 0;
+  double preemptions = 0;
   for (uint64_t seed = FirstSeed(); seed < FirstSeed() + 12; ++seed) {
     SCOPED_TRACE(seed);
     PairWalk walk(seed, prompts);
     walk.Run();
     if (::testing::Test::HasFailure()) return;
     completed += walk.completed();
+    preemptions += walk.preemptions();
   }
   EXPECT_GT(completed, 100);
+  EXPECT_GT(preemptions, 10);
 }
 
 }  // namespace
