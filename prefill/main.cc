@@ -34,6 +34,7 @@ struct Options {
   MediaLimits media{.audio_seconds_max = kAudioSecondsHardMax};
   WorkerFlags worker{.listen = "127.0.0.1:7411", .metrics = "127.0.0.1:9411", .name = "prefill"};
   int64_t media_store_mib = 512;
+  LinkLimits link;
 };
 
 void AddFlags(CLI::App& app, Options& options) {
@@ -59,6 +60,9 @@ void AddFlags(CLI::App& app, Options& options) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str()
       ->envname("CLEAVE_MEDIA_STORE_MIB");
+  app.add_flag("--kv-checksums,!--no-kv-checksums", options.link.checksums,
+               "Sum up the bytes of every transfer on both ends, and compare; on by default")
+      ->envname("CLEAVE_KV_CHECKSUMS");
   app.add_option("--audio-seconds", options.media.audio_seconds_max,
                  "Longest sound, in seconds; the gateway's limit is the model's own")
       ->check(CLI::Range(int64_t{1}, kAudioSecondsHardMax))
@@ -120,6 +124,7 @@ absl::Status Serve(const Options& options, ShutdownSignal& shutdown) {
   PrefillLink link({.identity = MakeLinkIdentity(identity),
                     .incarnation = Incarnation{identity.incarnation()},
                     .shape = host->layout().shape(),
+                    .limits = options.link,
                     .jitter_seed = identity.incarnation()},
                    grpc::InsecureChannelCredentials(), clock, metrics.kvlink);
   PrefillEngine engine(*host, link, clock, metrics, options.engine);

@@ -147,6 +147,7 @@ void KvReceiver::Handle(OpenLink& open) {
     return;
   }
   prefill_ = open.prefill_incarnation;
+  checksums_ = open.checksums;
   state_ = State::kOpen;
   state_since_ = clock_.Now();
   next_keepalive_ = clock_.Now() + limits_.heartbeat;
@@ -268,8 +269,10 @@ void KvReceiver::WriteFrame(Transfer& transfer, const FrameHeader& header,
     CHECK(page.size() == page_bytes);
     std::memcpy(page.data(), bytes.data() + static_cast<size_t>(i) * page_bytes, page_bytes);
   }
-  transfer.checksum.AddHeader(header);
-  transfer.checksum.AddBytes(bytes);
+  if (checksums_) {
+    transfer.checksum.AddHeader(header);
+    transfer.checksum.AddBytes(bytes);
+  }
   ++transfer.frames;
   transfer.bytes += header.bytes;
   transfer.leased_until = clock_.Now() + limits_.lease;
@@ -290,7 +293,7 @@ absl::Status KvReceiver::CheckCommit(const Transfer& transfer, const Commit& com
   if (!transfer.coverage->complete()) {
     return LinkError(Reason::kKvTransferCorrupt, "pages of the plan are missing");
   }
-  if (commit.checksum != transfer.checksum.value()) {
+  if (checksums_ && commit.checksum != transfer.checksum.value()) {
     return LinkError(Reason::kKvTransferCorrupt, "the checksum of the frames differs");
   }
   if (payload.num_positions != expected.num_positions) {

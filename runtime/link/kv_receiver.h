@@ -159,6 +159,7 @@ class KvReceiver final : public TicketClaimant, public OpenedLink {
   absl::Time state_since_;
   bool draining_ = false;
   std::optional<Incarnation> prefill_;  // once accepted, until the link fails
+  bool checksums_ = true;               // as the prefill worker said
   absl::Time last_heard_;
   absl::Time next_keepalive_ = absl::InfiniteFuture();
   std::map<TransferId, Transfer> transfers_;

@@ -43,7 +43,7 @@ void KvSender::Open() {
   CHECK(state_ == State::kNew);
   state_ = State::kOpening;
   state_since_ = clock_.Now();
-  transport_.Send(OpenLink{own_, incarnation_, epoch_, movers_});
+  transport_.Send(OpenLink{own_, incarnation_, epoch_, movers_, limits_.checksums});
 }
 
 // --- the engine's calls ---
@@ -314,8 +314,10 @@ void KvSender::SendFrame(Transfer& transfer) {
       .first_page = slice.slice.first_page + static_cast<int64_t>(slice.pages_sent),
       .page_count = static_cast<int64_t>(count),
       .bytes = static_cast<int64_t>(count) * page_bytes};
-  transfer.checksum.AddHeader(header);
-  for (const PageBytes page : pages) transfer.checksum.AddBytes(page);
+  if (limits_.checksums) {
+    transfer.checksum.AddHeader(header);
+    for (const PageBytes page : pages) transfer.checksum.AddBytes(page);
+  }
   slice.pages_sent += count;
   ++slice.frames_in_mover;
   transfer.in_mover.emplace(header.sequence_number, FrameInMover{&slice, header.bytes});

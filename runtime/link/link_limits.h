@@ -29,6 +29,7 @@ struct LinkLimits {
   int64_t frame_bytes_max = int64_t{4} << 20;   // told by D; P cuts page runs to it
   int64_t mover_bytes_max = int64_t{16} << 20;  // frames with the mover at once, all transfers
   int64_t credits = 4;                          // frames of one transfer on their way at once
+  bool checksums = true;                        // P's: both ends sum up the frames and compare
 
   absl::Duration dead_after() const { return heartbeat * heartbeats_missed; }
 };

@@ -90,6 +90,7 @@ struct OpenLink {
   Incarnation prefill_incarnation{};
   LinkEpoch link_epoch{};
   std::vector<MoverKind> movers;  // offered, best first
+  bool checksums = true;          // in every Commit
 };
 
 // Asks for the pages of one transfer. Answered by Grant or Refuse.
@@ -109,7 +110,7 @@ struct Commit {
   TransferId transfer;
   int64_t frames = 0;
   int64_t bytes = 0;
-  uint64_t checksum = 0;  // FrameChecksum over all frames, in order
+  uint64_t checksum = 0;  // FrameChecksum over all frames, in order; with OpenLink::checksums
   CommitPayload payload;
 };
 

@@ -69,6 +69,7 @@ void Put(const OpenLink& open, pb::PrefillToDecode& envelope) {
   proto->set_prefill_incarnation(static_cast<uint64_t>(open.prefill_incarnation));
   proto->set_link_epoch(static_cast<uint32_t>(open.link_epoch));
   for (const MoverKind mover : open.movers) proto->add_movers(MoverToProto(mover));
+  proto->set_checksums(open.checksums);
 }
 
 void Put(const Claim& claim, pb::PrefillToDecode& envelope) {
@@ -208,7 +209,8 @@ OpenLink Get(const pb::OpenLink& proto) {
   OpenLink open{.identity = Get(proto.identity()),
                 .prefill_incarnation = Incarnation{proto.prefill_incarnation()},
                 .link_epoch = LinkEpoch{proto.link_epoch()},
-                .movers = {}};
+                .movers = {},
+                .checksums = proto.checksums()};
   for (const int mover : proto.movers()) {
     const absl::StatusOr<MoverKind> known = Get(static_cast<pb::Mover>(mover));
     if (known.ok()) open.movers.push_back(*known);

@@ -377,6 +377,18 @@ TEST_F(KvReceiverTest, FramesOfOldEpochsAndStrangersAreIgnoredButReceived) {
 
 // --- commits ---
 
+TEST_F(KvReceiverTest, WithoutChecksumsNoneIsCompared) {
+  OpenLink hello = Hello();
+  hello.checksums = false;
+  receiver_.OnMessage(hello);
+  Begin(Id(1));
+  SendAllFrames(Id(1));
+  Commit commit = GoodCommit(Id(1));
+  commit.checksum = 0;
+  receiver_.OnMessage(commit);
+  EXPECT_EQ(Last<CommitReply>(transport_.messages)->reason, Reason::kUnspecified);
+}
+
 TEST_F(KvReceiverTest, CommitThatDisagreesIsRefused) {
   const std::pair<const char*, std::function<void(Commit&)>> cases[] = {
       {"frames", [](Commit& c) { c.frames = 3; }},

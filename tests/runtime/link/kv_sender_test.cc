@@ -385,6 +385,11 @@ TEST_F(KvSenderTest, AbortFromDEndsTheTransfer) {
   EXPECT_EQ(Count<Abort>(transport_.messages), 0);
 }
 
+TEST_F(KvSenderTest, SaysThatItSumsUpFrames) {
+  Open();
+  EXPECT_TRUE(Last<OpenLink>(transport_.messages)->checksums);
+}
+
 TEST_F(KvSenderTest, RefusedCommit) {
   Open();
   Begin(1);

@@ -37,6 +37,8 @@ TEST(LinkProtoTest, OpenLink) {
   EXPECT_EQ(back.prefill_incarnation, Incarnation{~0ull});
   EXPECT_EQ(back.link_epoch, LinkEpoch{5});
   EXPECT_EQ(back.movers, (std::vector{MoverKind::kNccl, MoverKind::kGrpc}));
+  EXPECT_TRUE(back.checksums);
+  EXPECT_FALSE(RoundTrip<OpenLink>(PrefillToDecode(OpenLink{.checksums = false})).checksums);
 }
 
 TEST(LinkProtoTest, PrefillMessages) {
