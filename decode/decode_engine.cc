@@ -69,7 +69,7 @@ void DecodeEngine::CancelSession(SessionId session) {
   inbox_.PushAlways(Event(CancelGateway{session, clock_.Now()}));
 }
 void DecodeEngine::ReservePages(TransferId transfer, const TransferPlan& plan) {
-  inbox_.PushAlways(Event(Reserve{transfer, plan}));
+  inbox_.PushAlways(Event(Claimed{transfer, plan}));
 }
 void DecodeEngine::OnCommitted(TransferId transfer, CommitPayload payload) {
   inbox_.PushAlways(Event(Committed{transfer, std::move(payload), clock_.Now()}));

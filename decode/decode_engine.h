@@ -131,7 +131,7 @@ class DecodeEngine {
     TransferId transfer;
     absl::Status status;
   };
-  struct Reserve {
+  struct Claimed {
     TransferId transfer;
     TransferPlan plan;
   };
@@ -144,7 +144,7 @@ class DecodeEngine {
     TransferId transfer;
     absl::Status status;
   };
-  using Event = std::variant<DecodeJob, CancelJob, DropCandidate, CancelGateway, Expected, Reserve,
+  using Event = std::variant<DecodeJob, CancelJob, DropCandidate, CancelGateway, Expected, Claimed,
                              Committed, Failed>;
 
   void Handle(DecodeJob& job);
@@ -152,7 +152,7 @@ class DecodeEngine {
   void Handle(const DropCandidate& drop);
   void Handle(const CancelGateway& gateway);
   void Handle(const Expected& expected);
-  void Handle(const Reserve& reserve);
+  void Handle(const Claimed& claimed);
   void Handle(Committed& committed);
   void Handle(const Failed& failed);
 
@@ -165,8 +165,8 @@ class DecodeEngine {
     int64_t full = 0, sliding = 0;  // pages
   };
   Room RoomForOthers(const Sequence& sequence) const;
-  absl::StatusOr<std::unique_ptr<TransferDestination>> ReserveFor(Sequence& sequence,
-                                                                  const TransferPlan& plan);
+  bool HasRoomFor(const Sequence& sequence, const TransferPlan& plan) const;
+  std::unique_ptr<TransferDestination> Reserve(Sequence& sequence, const TransferPlan& plan);
   bool Fork(Sequence& sequence, DecodeSequence& answer);
   void Step();
   void ChooseSequences();

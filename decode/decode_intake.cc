@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "decode/decode_engine.h"
+#include "runtime/base/check.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
 #include "runtime/link/link_error.h"
@@ -45,13 +46,13 @@ void DecodeEngine::Handle(const Expected& expected) {
   }
 }
 
-void DecodeEngine::Handle(const Reserve& reserve) {
-  Sequence* sequence = Find(reserve.transfer);
+void DecodeEngine::Handle(const Claimed& claimed) {
+  Sequence* sequence = Find(claimed.transfer);
   if (sequence == nullptr || sequence->phase != Phase::kAnnounced) {
-    intake_.Reserved(reserve.transfer, LinkError(Reason::kStaleEpoch, "not expected any more"));
+    intake_.Reserved(claimed.transfer, LinkError(Reason::kStaleEpoch, "not expected any more"));
     return;
   }
-  sequence->claimed = reserve.plan;
+  sequence->claimed = claimed.plan;
 }
 
 // Oldest first: a large prompt is not overtaken by small ones again and again.
@@ -59,10 +60,10 @@ void DecodeEngine::GrantClaims() {
   for (Sequence& sequence : sequences_) {
     if (sequence.job.local && sequence.phase == Phase::kAnnounced && !StartPrompt(sequence)) return;
     if (!sequence.claimed) continue;
-    auto reserved = ReserveFor(sequence, *sequence.claimed);
-    if (GetReason(reserved.status()) == Reason::kKvCacheFull) return;
+    if (!HasRoomFor(sequence, *sequence.claimed)) return;
+    const TransferPlan plan = *sequence.claimed;
     sequence.claimed.reset();
-    intake_.Reserved(sequence.transfer, std::move(reserved));
+    intake_.Reserved(sequence.transfer, Reserve(sequence, plan));
   }
 }
 
@@ -113,23 +114,20 @@ DecodeEngine::Room DecodeEngine::RoomForOthers(const Sequence& sequence) const {
   return room;
 }
 
-absl::StatusOr<std::unique_ptr<TransferDestination>> DecodeEngine::ReserveFor(
-    Sequence& sequence, const TransferPlan& plan) {
-  BlockTable& table = sequence.answers.front().table;
-  table = BlockTable(host_.pools());
-  table.DropBefore(plan.first_sliding_page * shape_.page_tokens);
-  const absl::Status extended = table.Extend(sequence.job.request.num_positions());
-  if (!extended.ok()) {
-    return LinkError(Reason::kKvCacheFull, "no pages for the prompt");
-  }
+bool DecodeEngine::HasRoomFor(const Sequence& sequence, const TransferPlan& plan) const {
   const KvPools pools = host_.pools();
   const Room others = RoomForOthers(sequence);
   const int copies = sequence.job.request.candidates - 1;  // of the page that the prompt ends in
-  if (pools.full.num_free() < others.full + copies ||
-      pools.sliding.num_free() < others.sliding + copies) {
-    table.Release();
-    return LinkError(Reason::kKvCacheFull, "no pages for the prompt and those that run");
-  }
+  return pools.full.num_free() >= plan.full_pages + others.full + copies &&
+         pools.sliding.num_free() >= plan.sliding_pages + others.sliding + copies;
+}
+
+std::unique_ptr<TransferDestination> DecodeEngine::Reserve(Sequence& sequence,
+                                                           const TransferPlan& plan) {
+  BlockTable& table = sequence.answers.front().table;
+  table = BlockTable(host_.pools());
+  table.DropBefore(plan.first_sliding_page * shape_.page_tokens);
+  CHECK(table.Extend(sequence.job.request.num_positions()).ok());
   const auto copy = [](absl::Span<const PageId> pages) {
     return std::vector<PageId>(pages.begin(), pages.end());
   };
