@@ -8,7 +8,7 @@ namespace cleave::simulation {
 namespace {
 
 constexpr int64_t kContextTokens = 160;
-constexpr int64_t kPrefillBytes = int64_t{900} << 10, kDecodeBytes = int64_t{420} << 10;
+constexpr int64_t kPrefillBytes = int64_t{900} << 10, kDecodeBytes = int64_t{220} << 10;
 
 LinkIdentity IdentityOf(const ModelHost& host) {
   return MakeLinkIdentity(MakeWorkerIdentity(cluster::v1::WORKER_ROLE_DECODE, "d", host));
