@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/portable_math.h"
 #include "runtime/base/check.h"
@@ -29,23 +30,41 @@ double GumbelNoise(uint64_t seed, TokenPlace place, int32_t token) {
 int32_t Sampler::Choose(absl::Span<const float> logits, const SamplingParameters& sampling,
                         TokenPlace place) {
   CHECK(logits.size() == suppressed_.size());
-  const bool greedy = sampling.temperature == 0;
+  const int32_t likeliest = Likeliest(logits);
+  const float largest = logits[static_cast<size_t>(likeliest)];
+  // Beyond the range of float, logits that differ are farther apart than any noise reaches.
+  const bool nearly_greedy = std::isinf(largest / sampling.temperature);
+  if (sampling.temperature == 0 || nearly_greedy) return likeliest;
+  ListCandidates(logits, sampling.temperature);
+  KeepTopK(static_cast<size_t>(sampling.top_k));
+  KeepTopP(sampling.top_p);
+  KeepMinP(sampling.min_p);
+  return Draw(sampling.seed, place);
+}
+
+int32_t Sampler::Likeliest(absl::Span<const float> logits) const {
+  int32_t best = -1;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (best >= 0 && !(logits[i] > logits[static_cast<size_t>(best)])) continue;
+    if (!suppressed_[i]) best = static_cast<int32_t>(i);
+  }
+  CHECK(best >= 0);
+  return best;
+}
+
+void Sampler::ListCandidates(absl::Span<const float> logits, float temperature) {
   candidates_.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
     if (suppressed_[i]) continue;
-    const float score = greedy ? logits[i] : logits[i] / sampling.temperature;
-    candidates_.push_back({score, static_cast<int32_t>(i)});
+    candidates_.push_back({logits[i] / temperature, static_cast<int32_t>(i)});
   }
-  if (!greedy) {
-    KeepTopK(static_cast<size_t>(sampling.top_k));
-    KeepTopP(sampling.top_p);
-    KeepMinP(sampling.min_p);
-  }
+}
+
+int32_t Sampler::Draw(uint64_t seed, TokenPlace place) const {
   int32_t best_id = -1;
   double best_score = 0;
   for (const Candidate& candidate : candidates_) {
-    const double score =
-        candidate.score + (greedy ? 0 : GumbelNoise(sampling.seed, place, candidate.id));
+    const double score = candidate.score + GumbelNoise(seed, place, candidate.id);
     const bool better =
         best_id < 0 || score > best_score || (score == best_score && candidate.id < best_id);
     if (!better) continue;

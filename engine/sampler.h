@@ -22,11 +22,12 @@ class Sampler {
   // `suppressed_ids` never win.
   Sampler(int vocabulary_size, const std::vector<int32_t>& suppressed_ids);
 
-  // logits: [vocabulary], after the softcap. Greedy: the largest, the lowest id on a tie. Otherwise
-  // arg max over the kept ids of (logit / temperature + Gumbel noise), which draws from the softmax
-  // (Gumbel 1954; Maddison, Tarlow, Minka 2014). Kept: first the top_k largest (ties with the last
-  // stay), of these the smallest set of likeliest whose share reaches top_p, of these the ones at
-  // least min_p times as likely as the likeliest. In the reference's order.
+  // logits: [vocabulary], after the softcap, infinite ones allowed. Greedy, or where the largest
+  // logit / temperature is beyond a float: the largest, the lowest id on a tie. Otherwise arg max
+  // over the kept ids of (logit / temperature + Gumbel noise), which draws from the softmax (Gumbel
+  // 1954; Maddison, Tarlow, Minka 2014). Kept: first the top_k largest (ties with the last stay),
+  // of these the smallest set of likeliest whose share reaches top_p, of these the ones at least
+  // min_p times as likely as the likeliest. In the reference's order.
   int32_t Choose(absl::Span<const float> logits, const SamplingParameters& sampling,
                  TokenPlace place);
 
@@ -35,9 +36,12 @@ class Sampler {
     float score;  // logit / temperature
     int32_t id;
   };
+  int32_t Likeliest(absl::Span<const float> logits) const;
+  void ListCandidates(absl::Span<const float> logits, float temperature);
   void KeepTopK(size_t top_k);
   void KeepTopP(float top_p);
   void KeepMinP(float min_p);
+  int32_t Draw(uint64_t seed, TokenPlace place) const;
 
   std::vector<bool> suppressed_;
   std::vector<Candidate> candidates_;

@@ -3,8 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <map>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -12,6 +13,7 @@ namespace cleave {
 namespace {
 
 constexpr int kVocabulary = 50;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 std::vector<float> RandomLogits(uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -123,6 +125,45 @@ TEST(SamplerTest, MinPIsRelativeToTheLikeliest) {
   const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
   EXPECT_THAT(Drawn(sampler, logits, {.temperature = 1, .min_p = 0.5f}, 500),
               ::testing::ElementsAre(0, 1));
+}
+
+const std::vector<SamplingParameters> kFilters = {
+    {},
+    {.top_k = 3},
+    {.top_p = 0.5f},
+    {.min_p = 0.1f},
+    {.top_p = std::numeric_limits<float>::denorm_min()},
+    {.min_p = std::numeric_limits<float>::denorm_min()},
+    {.min_p = 1},
+    {.top_k = 40, .top_p = 0.95f, .min_p = 0.02f}};
+
+// Scores become infinite, by the division or before it: one of the largest wins.
+TEST(SamplerTest, NearlyGreedyAndInfiniteLogitsChooseALargest) {
+  std::vector<float> ties = RandomLogits(6), negative = RandomLogits(7), zero = negative;
+  ties[7] = ties[30] = 9;
+  for (float& logit : negative) logit = -1 - std::abs(logit);
+  zero = negative;
+  zero[13] = 0;
+  std::vector<float> infinite = RandomLogits(8), never(kVocabulary, -kInfinity), one = never;
+  infinite[3] = infinite[20] = kInfinity;
+  infinite[4] = infinite[21] = -kInfinity;
+  one[9] = -3;
+  Sampler sampler(kVocabulary, {});
+  for (const auto& logits : {RandomLogits(5), ties, negative, zero, infinite, never, one}) {
+    const float largest = *std::max_element(logits.begin(), logits.end());
+    for (const float temperature : {0.0f, 1e-45f, 1e-40f, 1e-38f, 1e-20f, 1.0f}) {
+      if (temperature == 1 && std::isfinite(largest) && largest != -3) continue;  // any may win
+      for (SamplingParameters sampling : kFilters) {
+        sampling.temperature = temperature;
+        for (int position = 0; position < 20; ++position) {
+          const int32_t id = sampler.Choose(logits, sampling, {0, position});
+          ASSERT_EQ(logits[static_cast<size_t>(id)], largest)
+              << temperature << " " << sampling.top_k << " " << sampling.top_p << " "
+              << sampling.min_p;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
