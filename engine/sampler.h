@@ -36,11 +36,18 @@ class Sampler {
     float score;  // logit / temperature
     int32_t id;
   };
+  // The id breaks ties, so that a set does not depend on how a sort works.
+  struct Likelier {
+    bool operator()(const Candidate& a, const Candidate& b) const {
+      return a.score != b.score ? a.score > b.score : a.id < b.id;
+    }
+  };
   int32_t Likeliest(absl::Span<const float> logits) const;
   void ListCandidates(absl::Span<const float> logits, float temperature);
   void KeepTopK(size_t top_k);
-  void KeepTopP(float top_p);
-  void KeepMinP(float min_p);
+  void KeepTopP(float top_p, double largest);
+  void KeepMinP(float min_p, double largest);
+  bool KeepRoughly(float top_p, double largest);
   int32_t Draw(uint64_t seed, TokenPlace place) const;
 
   std::vector<bool> suppressed_;
