@@ -40,6 +40,7 @@ Sampler::Sampler(int vocabulary_size, const std::vector<int32_t>& suppressed_ids
     : suppressed_(static_cast<size_t>(vocabulary_size), false) {
   for (const int32_t id : suppressed_ids) suppressed_[static_cast<size_t>(id)] = true;
   candidates_.reserve(static_cast<size_t>(vocabulary_size));
+  copy_.reserve(static_cast<size_t>(vocabulary_size));
 }
 
 double GumbelNoise(uint64_t seed, TokenPlace place, int32_t token) {
@@ -60,6 +61,11 @@ int32_t Sampler::Choose(absl::Span<const float> logits, const SamplingParameters
   KeepTopP(sampling.top_p, largest / sampling.temperature);
   KeepMinP(sampling.min_p, largest / sampling.temperature);
   return Draw(sampling.seed, place);
+}
+
+absl::Span<const float> Sampler::Copy(absl::Span<const float> logits) {
+  copy_.assign(logits.begin(), logits.end());
+  return copy_;
 }
 
 int32_t Sampler::Likeliest(absl::Span<const float> logits) const {

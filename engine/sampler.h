@@ -16,7 +16,7 @@ struct TokenPlace {
   int64_t position = 0;  // in the sequence, prompt included
 };
 
-// Owns scratch memory of one vocabulary, so a call allocates nothing. One thread uses it.
+// Owns scratch memory of two vocabularies, so a call allocates nothing. One thread uses it.
 class Sampler {
  public:
   // `suppressed_ids` never win.
@@ -30,6 +30,9 @@ class Sampler {
   // min_p times as likely as the likeliest. In the reference's order.
   int32_t Choose(absl::Span<const float> logits, const SamplingParameters& sampling,
                  TokenPlace place);
+
+  // A copy in memory of its own, valid until the next: for who changes logits before a choice.
+  absl::Span<const float> Copy(absl::Span<const float> logits);
 
  private:
   struct Candidate {
@@ -52,6 +55,7 @@ class Sampler {
 
   std::vector<bool> suppressed_;
   std::vector<Candidate> candidates_;
+  std::vector<float> copy_;
 };
 
 // Standard Gumbel noise, -log(-log(u)) with u uniform in (0, 1): a fixed function of its arguments.
