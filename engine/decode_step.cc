@@ -78,6 +78,7 @@ void DecodeStep::TakeSlot(DecodeSequence& generation, const SequenceRequest& req
   generation.hidden_slot = free_slots_.back();
   free_slots_.pop_back();
   generation.drafts.reserve(kDraftsMax);
+  if (request.log_probabilities >= 0) generation.log_probabilities.reserve(kDraftsMax + 1);
   const int64_t output_max = std::min(request.output_tokens_max, host_.context_tokens_max());
   generation.output.reserve(static_cast<size_t>(output_max));
   generation.table.Reserve(host_.context_tokens_max(),

@@ -10,8 +10,9 @@ namespace {
 constexpr double kPriorRounds = 2;  // what a prior counts for
 constexpr double kFirstRate = 0.7;  // expected of a drafter that has not shown anything
 constexpr double kEverybodysMemory = 200;
-// Steps without drafts until one is tried again: a text may have become easier.
-constexpr int64_t kTryAgainAfter = 48;
+// In every so many-th step each sequence has a draft: its text may have become easier. All in the
+// same step, since they share the passes.
+constexpr int64_t kTrialEvery = 48;
 // What drafts must promise to save, of the time per token: less is lost in what is not known well.
 constexpr double kGainMin = 0.04;
 
@@ -42,23 +43,23 @@ DraftPlanner::DraftPlanner(const DraftOptions& options, int64_t rows_max, int64_
 
 void DraftPlanner::Plan(absl::Span<Sequence> sequences) {
   for (Sequence& sequence : sequences) sequence.drafts = 0;
-  ListDrafts(sequences);
+  const bool trial = options_.adaptive && ++steps_ % kTrialEvery == 0;
+  ListDrafts(sequences, trial);
   const auto room = static_cast<size_t>(rows_max_) - sequences.size();
   if (drafts_.size() > room) drafts_.resize(room);
   size_t count = drafts_.size();
   if (options_.adaptive) {
-    count = BestCount(static_cast<int64_t>(sequences.size()));
-    steps_without_drafts_ = count > 0 ? 0 : steps_without_drafts_ + 1;
-    if (steps_without_drafts_ >= kTryAgainAfter && !drafts_.empty()) {
-      steps_without_drafts_ = 0;
-      count = 1;
-    }
+    const auto is_first = [](const Draft& draft) { return draft.place == 0; };
+    const auto firsts = std::count_if(drafts_.begin(), drafts_.end(), is_first);
+    count =
+        BestCount(static_cast<int64_t>(sequences.size()), trial ? static_cast<size_t>(firsts) : 0);
   }
   for (size_t i = 0; i < count; ++i) ++sequences[static_cast<size_t>(drafts_[i].sequence)].drafts;
 }
 
 // A sequence's drafts are ever less likely, so any number of the likeliest is a plan without gaps.
-void DraftPlanner::ListDrafts(absl::Span<const Sequence> sequences) {
+// In a trial the first ones stand before all others.
+void DraftPlanner::ListDrafts(absl::Span<const Sequence> sequences, bool trial) {
   drafts_.clear();
   for (size_t s = 0; s < sequences.size(); ++s) {
     double chance = 1;
@@ -68,14 +69,16 @@ void DraftPlanner::ListDrafts(absl::Span<const Sequence> sequences) {
       drafts_.push_back({chance, static_cast<int>(s), place});
     }
   }
-  std::sort(drafts_.begin(), drafts_.end(), [](const Draft& a, const Draft& b) {
+  std::sort(drafts_.begin(), drafts_.end(), [trial](const Draft& a, const Draft& b) {
+    if (trial && (a.place == 0) != (b.place == 0)) return a.place == 0;
     if (a.chance != b.chance) return a.chance > b.chance;
     return a.place != b.place ? a.place < b.place : a.sequence < b.sequence;
   });
 }
 
-// How many of the likeliest drafts give the least expected time per token. None without a gain.
-size_t DraftPlanner::BestCount(int64_t sequences) {
+// How many of the drafts, from the first on and at least `least`, give the least expected time per
+// token. No more than those without a gain.
+size_t DraftPlanner::BestCount(int64_t sequences, size_t least) {
   width_.fill(0);
   double drafting = 0, tokens = static_cast<double>(sequences);
   double best = (1 - kGainMin) * verify_cost_.Seconds(sequences) / tokens;
@@ -87,7 +90,7 @@ size_t DraftPlanner::BestCount(int64_t sequences) {
     tokens += drafts_[i].chance;
     const double verifying = verify_cost_.Seconds(sequences + static_cast<int64_t>(i) + 1);
     const double per_token = (drafting + verifying) / tokens;
-    if (per_token > best) continue;
+    if (per_token > best && i >= least) continue;
     best = per_token;
     best_count = i + 1;
   }

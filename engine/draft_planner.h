@@ -1,5 +1,6 @@
 // How many tokens to draft for each sequence of a step: so many that the expected time per token is
-// least, by the acceptance and the costs that have been measured. It may be none.
+// least, by the acceptance and the costs that have been measured. It may be none, but for a trial
+// now and then.
 #pragma once
 
 #include <array>
@@ -68,8 +69,8 @@ class DraftPlanner {
     int sequence;
     int place;
   };
-  void ListDrafts(absl::Span<const Sequence> sequences);
-  size_t BestCount(int64_t sequences);
+  void ListDrafts(absl::Span<const Sequence> sequences, bool trial);
+  size_t BestCount(int64_t sequences, size_t least);
 
   const DraftOptions options_;
   const int64_t rows_max_;
@@ -77,7 +78,7 @@ class DraftPlanner {
   DraftAcceptance everybody_;
   std::vector<Draft> drafts_;                // that a step could have, likeliest first
   std::array<int64_t, kDraftsMax> width_{};  // sequences that draft at each place
-  int64_t steps_without_drafts_ = 0;
+  int64_t steps_ = 0;  // planned
 };
 
 }  // namespace cleave

@@ -15,23 +15,23 @@ PlaceLogProbabilities LogProbabilities(absl::Span<const float> logits, int32_t c
     return static_cast<float>(logits[static_cast<size_t>(id)] - log_sum);
   };
   PlaceLogProbabilities place{.chosen = log_probability(chosen)};
-  const auto likelier = [&](int32_t a, int32_t b) {
-    const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
-    return x != y ? x > y : a < b;
+  const auto likelier = [&](const TokenLogProbability& a, const TokenLogProbability& b) {
+    const float x = logits[static_cast<size_t>(a.id)], y = logits[static_cast<size_t>(b.id)];
+    return x != y ? x > y : a.id < b.id;
   };
   // A heap of the likeliest so far, the least likely of them in front.
-  std::vector<int32_t> kept;
-  kept.reserve(static_cast<size_t>(top) + 1);
   for (int32_t id = 0; top > 0 && id < static_cast<int32_t>(logits.size()); ++id) {
-    if (kept.size() == static_cast<size_t>(top) && !likelier(id, kept.front())) continue;
-    kept.push_back(id);
-    std::push_heap(kept.begin(), kept.end(), likelier);
-    if (kept.size() <= static_cast<size_t>(top)) continue;
-    std::pop_heap(kept.begin(), kept.end(), likelier);
-    kept.pop_back();
+    const TokenLogProbability token{.id = id};
+    if (place.top.size() == static_cast<size_t>(top)) {
+      if (!likelier(token, place.top.front())) continue;
+      std::pop_heap(place.top.begin(), place.top.end(), likelier);
+      place.top.pop_back();
+    }
+    place.top.push_back(token);
+    std::push_heap(place.top.begin(), place.top.end(), likelier);
   }
-  std::sort(kept.begin(), kept.end(), likelier);
-  for (const int32_t id : kept) place.top.push_back({id, log_probability(id)});
+  std::sort(place.top.begin(), place.top.end(), likelier);
+  for (TokenLogProbability& token : place.top) token.log_probability = log_probability(token.id);
   return place;
 }
 

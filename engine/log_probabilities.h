@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/types/span.h"
 
 namespace cleave {
@@ -16,10 +16,11 @@ struct TokenLogProbability {
   float log_probability = 0;
 };
 
-// Of one place of an answer.
+// Of one place of an answer. In one piece, so that a step allocates nothing.
 struct PlaceLogProbabilities {
-  float chosen = 0;                      // of the token that was chosen
-  std::vector<TokenLogProbability> top;  // the likeliest, likeliest first; the lowest id on a tie
+  float chosen = 0;  // of the token that was chosen
+  // The likeliest, likeliest first; the lowest id on a tie.
+  absl::InlinedVector<TokenLogProbability, kTopLogProbabilitiesMax> top;
 };
 
 // logits: [vocabulary]. `top`: 0 to kTopLogProbabilitiesMax. The sum runs over ids in ascending

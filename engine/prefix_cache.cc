@@ -188,7 +188,7 @@ int64_t PrefixCache::Count(absl::Span<const PageId> pages, const Holdings& holdi
 bool PrefixCache::EvictLeast(absl::FunctionRef<bool(const Entry&)> may_leave) {
   auto least = entries_.end();
   for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-    if (least != entries_.end() && it->second->priority >= least->second->priority) continue;
+    if (least != entries_.end() && !it->second->LeavesBefore(*least->second)) continue;
     if (may_leave(*it->second)) least = it;
   }
   if (least == entries_.end()) return false;

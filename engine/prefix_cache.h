@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -72,8 +73,12 @@ class PrefixCache {
     std::vector<SoftSpan> media;  // wholly inside
     std::vector<PageId> full, sliding;
     int64_t first_sliding_position = 0;
-    double worth = 0;     // tokens for each byte
-    double priority = 0;  // the lowest leaves first
+    double worth = 0;      // tokens for each byte
+    double priority = 0;   // the lowest leaves first
+    int64_t last_use = 0;  // counted over all entries: of equals the one not used for longest
+    bool LeavesBefore(const Entry& other) const {
+      return std::tie(priority, last_use) < std::tie(other.priority, other.last_use);
+    }
   };
   // What the entries hold of one pool.
   struct Holdings {
@@ -87,12 +92,15 @@ class PrefixCache {
   std::unique_ptr<Entry> MakeEntry(const SequenceRequest& request, int64_t num_tokens,
                                    const BlockTable& table) const;
   static bool Holds(const Entry& entry, const SequenceRequest& request);
-  void Touch(Entry& entry) { entry.priority = age_ + entry.worth; }
+  void Touch(Entry& entry) {
+    entry.priority = age_ + entry.worth;
+    entry.last_use = ++uses_;
+  }
   static void Take(absl::Span<const PageId> pages, Holdings& holdings);
   static void GiveBack(absl::Span<const PageId> pages, Holdings& holdings);
   static bool HoldsSpare(absl::Span<const PageId> pages, const Holdings& holdings);
   static int64_t Count(absl::Span<const PageId> pages, const Holdings& holdings);
-  // The entry of the lowest priority that may leave does so. False: none may.
+  // Of the entries that may leave, the one that leaves before all others does so. False: none may.
   bool EvictLeast(absl::FunctionRef<bool(const Entry&)> may_leave = [](const Entry&) {
     return true;
   });
@@ -103,6 +111,7 @@ class PrefixCache {
   Entries entries_;
   std::map<int64_t, int> lengths_;  // of entries, and how many have each
   double age_ = 0;                  // priority of the last that left
+  int64_t uses_ = 0;
   int64_t evictions_ = 0;
 };
 

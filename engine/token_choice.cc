@@ -1,14 +1,12 @@
 #include "engine/token_choice.h"
 
-#include <vector>
-
 namespace cleave {
 
 TokenChoice ChooseToken(absl::Span<float> logits, const SequenceRequest& request,
                         const LogitRules& rules, int64_t position, Sampler& sampler,
                         int candidate) {
-  std::vector<float> raw;
-  if (request.log_probabilities >= 0) raw.assign(logits.begin(), logits.end());
+  absl::Span<const float> raw;
+  if (request.log_probabilities >= 0) raw = sampler.Copy(logits);
   rules.Apply(logits);
   TokenChoice choice{
       .id = sampler.Choose(logits, request.sampling,

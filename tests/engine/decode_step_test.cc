@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 
+#include "absl/algorithm/container.h"
 #include "model/safetensors.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
@@ -313,6 +314,39 @@ INSTANTIATE_TEST_SUITE_P(Isas, DecodeStepTest,
                            return std::get<0>(of.param) + "_" +
                                   std::string(DTypeName(std::get<1>(of.param)));
                          });
+
+// Rules that change what may come next in the middle of a round: a thought that is ended by force,
+// one that the prompt ends in, another for which nothing is left, a stop id that is too early.
+TEST(DecodeStepRulesTest, TokensAreTheSameWithAThinkingBudget) {
+  Worker worker(Options(DType::kFloat32, SupportedCpuIsas().empty() ? "reference" : "auto"));
+  constexpr int32_t kThoughtEnd = 311;
+  for (const SamplingParameters& sampling : kSamplings) {
+    SCOPED_TRACE(sampling.temperature);
+    std::vector<SequenceRequest> requests;
+    std::vector<Worker::Answer> expected;
+    for (int i = 0; i < 4; ++i) {
+      SequenceRequest request = Request(i, sampling, worker.config());
+      request.stop_ids.clear();
+      const std::vector<int32_t> unruled = worker.OneByOne(request).tokens;
+      request.rules.thought_begin_id = unruled[2];  // so that it comes
+      request.rules.thought_end_id = kThoughtEnd;
+      request.rules.thought_tokens_max = i * 3;
+      request.rules.starts_in_thought = i >= 2;
+      request.rules.output_tokens_min = 15;
+      request.stop_ids = {unruled[7]};
+      if (i > 0) request.log_probabilities = kTopLogProbabilitiesMax;
+      requests.push_back(request);
+      expected.push_back(worker.OneByOne(request));
+      EXPECT_TRUE(absl::c_linear_search(expected.back().tokens, kThoughtEnd)) << i;
+      EXPECT_GE(expected.back().tokens.size(), 15u) << i;
+    }
+    for (int drafts = 0; drafts <= 6; ++drafts) {
+      EXPECT_EQ(worker.Decode(requests, {drafts, false}), expected) << drafts;
+    }
+    EXPECT_EQ(worker.Decode(requests, {6, true}), expected);
+    EXPECT_EQ(worker.Decode(requests, {3, false}, nullptr, 16), expected);
+  }
+}
 
 // A whole answer of accepted drafts ends where one token at a time ends: at a stop id inside a
 // round, at the last token, at the end of the context.

@@ -97,6 +97,33 @@ TEST_F(DraftPlannerTest, TriesAgainNowAndThen) {
   EXPECT_EQ(tried, 10);
 }
 
+TEST_F(DraftPlannerTest, TriesASequenceAgainThoughAnotherDrafts) {
+  for (const int64_t rows_max : {64, 8}) {  // room for all drafts, and for those of one sequence
+    DraftPlanner planner({.drafts_max = 6}, rows_max, 8);
+    Measure(planner, rows_max, 1.0, 0.01, 0.05);
+    int tried = 0;
+    for (int step = 0; step < 480; ++step) {
+      const std::vector<int> drafts = Plan(planner, {&good_, &bad_});
+      tried += drafts[1];
+      EXPECT_GE(drafts[0], rows_max == 8 ? 5 : 6) << step;
+      EXPECT_LE(2 + drafts[0] + drafts[1], rows_max) << step;
+    }
+    EXPECT_EQ(tried, 10) << rows_max;
+  }
+}
+
+TEST_F(DraftPlannerTest, TriesNobodyWithoutRoom) {
+  DraftPlanner planner({.drafts_max = 6}, 64, 8);
+  Measure(planner, 64, 1.0, 0.01, 0.05);
+  for (int step = 0; step < 100; ++step) {
+    EXPECT_EQ(Plan(planner, {&bad_, &good_}, 0), (std::vector<int>{0, 0}));
+  }
+  DraftPlanner full({.drafts_max = 6}, 2, 2);
+  for (int step = 0; step < 100; ++step) {
+    EXPECT_EQ(Plan(full, {&bad_, &good_}), (std::vector<int>{0, 0}));
+  }
+}
+
 TEST_F(DraftPlannerTest, ZeroDraftsMeansNone) {
   DraftPlanner planner({.drafts_max = 0}, 64, 8);
   Measure(planner, 64, 1.0, 0.01, 0.05);

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "engine/token_choice.h"
+
 namespace cleave {
 namespace {
 
@@ -34,6 +36,22 @@ TEST(LogProbabilitiesTest, TheLowestIdComesFirstOnATie) {
 TEST(LogProbabilitiesTest, NoneOfTheLikeliestAndMoreThanThereAre) {
   EXPECT_TRUE(LogProbabilities({1, 2}, 0, 0).top.empty());
   EXPECT_EQ(LogProbabilities({1, 2}, 0, 20).top.size(), 2u);
+}
+
+// Whatever rules, filters and temperature choose.
+TEST(LogProbabilitiesTest, OfAChoiceAreTheModelsOwn) {
+  SequenceRequest request;
+  request.rules.logit_bias = {{0, -100}, {2, 100}};
+  request.sampling = {.temperature = 0.1f, .top_k = 1};
+  request.log_probabilities = 2;
+  const std::vector<float> raw{5, 2, 1, 3};
+  std::vector<float> logits = raw;
+  Sampler sampler(4, {});
+  const TokenChoice choice =
+      ChooseToken(absl::MakeSpan(logits), request, LogitRules(request), 0, sampler);
+  EXPECT_EQ(choice.id, 2);
+  EXPECT_EQ(choice.log_probabilities->chosen, LogProbabilities(raw, 2, 2).chosen);
+  EXPECT_EQ(Ids(*choice.log_probabilities), (std::vector<int32_t>{0, 3}));
 }
 
 }  // namespace

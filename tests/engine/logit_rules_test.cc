@@ -104,6 +104,27 @@ TEST(LogitRulesTest, APromptMayEndInsideAThought) {
   EXPECT_EQ(std::max_element(logits.begin(), logits.end()) - logits.begin(), kEnd);
 }
 
+// A penalty may make logits infinite in both directions; some token is chosen all the same.
+TEST(LogitRulesTest, TheSmallestPenaltiesLeaveAChoice) {
+  for (const float penalty : {1e-45f, 1e-38f, 1e-20f}) {
+    SequenceRequest request = Request();
+    request.rules.repetition_penalty = penalty;
+    request.rules.presence_penalty = 2;
+    LogitRules rules(request);
+    rules.Push(1);
+    Sampler sampler(8, {});
+    for (const SamplingParameters& sampling : {SamplingParameters{},
+                                               {.temperature = 0.5f, .top_p = 0.9f},
+                                               {.temperature = 1e-40f, .top_k = 4},
+                                               {.temperature = 2, .min_p = 0.1f}}) {
+      request.sampling = sampling;
+      std::vector<float> logits{25, 20, 5, -3, 4, 3, 2, 1};
+      const int32_t id = ChooseToken(absl::MakeSpan(logits), request, rules, 4, sampler).id;
+      EXPECT_TRUE(id == 1 || id == 2) << id << " of the prompt is the likeliest by far";
+    }
+  }
+}
+
 // Random answers with drafts pushed and taken back: the rules are those of a sequence that never
 // had a draft, and those of a replay.
 TEST(LogitRulesTest, WalkDraftsLeaveNoTrace) {

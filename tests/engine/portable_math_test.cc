@@ -31,11 +31,13 @@ TEST(PortableMathTest, ExpIsTheLibrarys) {
   for (int i = 0; i < 200'000; ++i) {
     for (const double x : {any(random), small(random)}) {
       ASSERT_NEAR(PortableExp(x), std::exp(x), kTwoUnits * std::exp(x)) << x;
+      ASSERT_NEAR(RoughExp(x), std::exp(x), kRoughExpError * std::exp(x)) << x;
     }
   }
   EXPECT_EQ(PortableExp(0), 1);
   EXPECT_EQ(PortableExp(-701), 0);
   EXPECT_EQ(PortableExp(-INFINITY), 0);
+  EXPECT_EQ(RoughExp(-INFINITY), 0);
 }
 
 }  // namespace

@@ -3,15 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <map>
+#include <limits>
 #include <random>
 #include <set>
+
+#include "engine/portable_math.h"
+#include "tests/runtime/random_walk.h"
 
 namespace cleave {
 namespace {
 
 constexpr int kVocabulary = 50;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 std::vector<float> RandomLogits(uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -123,6 +128,131 @@ TEST(SamplerTest, MinPIsRelativeToTheLikeliest) {
   const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
   EXPECT_THAT(Drawn(sampler, logits, {.temperature = 1, .min_p = 0.5f}, 500),
               ::testing::ElementsAre(0, 1));
+}
+
+const std::vector<SamplingParameters> kFilters = {
+    {},
+    {.top_k = 3},
+    {.top_p = 0.5f},
+    {.min_p = 0.1f},
+    {.top_p = std::numeric_limits<float>::denorm_min()},
+    {.min_p = std::numeric_limits<float>::denorm_min()},
+    {.min_p = 1},
+    {.top_k = 40, .top_p = 0.95f, .min_p = 0.02f}};
+
+// Scores become infinite, by the division or before it: one of the largest wins.
+TEST(SamplerTest, NearlyGreedyAndInfiniteLogitsChooseALargest) {
+  std::vector<float> ties = RandomLogits(6), negative = RandomLogits(7), zero = negative;
+  ties[7] = ties[30] = 9;
+  for (float& logit : negative) logit = -1 - std::abs(logit);
+  zero = negative;
+  zero[13] = 0;
+  std::vector<float> infinite = RandomLogits(8), never(kVocabulary, -kInfinity), one = never;
+  infinite[3] = infinite[20] = kInfinity;
+  infinite[4] = infinite[21] = -kInfinity;
+  one[9] = -3;
+  Sampler sampler(kVocabulary, {});
+  for (const auto& logits : {RandomLogits(5), ties, negative, zero, infinite, never, one}) {
+    const float largest = *std::max_element(logits.begin(), logits.end());
+    for (const float temperature : {0.0f, 1e-45f, 1e-40f, 1e-38f, 1e-20f, 1.0f}) {
+      if (temperature == 1 && std::isfinite(largest) && largest != -3) continue;  // any may win
+      for (SamplingParameters sampling : kFilters) {
+        sampling.temperature = temperature;
+        for (int position = 0; position < 20; ++position) {
+          const int32_t id = sampler.Choose(logits, sampling, {0, position});
+          ASSERT_EQ(logits[static_cast<size_t>(id)], largest)
+              << temperature << " " << sampling.top_k << " " << sampling.top_p << " "
+              << sampling.min_p;
+        }
+      }
+    }
+  }
+}
+
+// What Choose does without its short cuts: everything is sorted, summed in this order, drawn for.
+int32_t ChoosePlainly(const std::vector<float>& logits, const SamplingParameters& sampling,
+                      TokenPlace place) {
+  std::vector<std::pair<float, int32_t>> kept;  // minus score, id
+  for (size_t i = 0; i < logits.size(); ++i) {
+    kept.emplace_back(-logits[i] / sampling.temperature, static_cast<int32_t>(i));
+  }
+  std::sort(kept.begin(), kept.end());
+  const double largest = -kept.front().first;
+  const auto k = static_cast<size_t>(sampling.top_k);
+  if (k > 0 && k < kept.size()) {
+    const float last = kept[k - 1].first;
+    std::erase_if(kept, [&](const auto& c) { return c.first > last; });
+  }
+  if (sampling.top_p < 1) {
+    double total = 0, reached = 0;
+    for (const auto& [minus_score, id] : kept) total += PortableExp(-minus_score - largest);
+    size_t count = 0;
+    while (count < kept.size() && reached < sampling.top_p * total) {
+      reached += PortableExp(-kept[count++].first - largest);
+    }
+    kept.resize(count);
+  }
+  if (sampling.min_p > 0) {
+    const double least = largest + PortableLog(double{sampling.min_p});
+    std::erase_if(kept, [&](const auto& c) { return -c.first < least; });
+  }
+  std::pair<double, int32_t> best{kInfinity, -1};  // minus score with noise, id
+  for (const auto& [minus_score, id] : kept) {
+    best = std::min(best, {minus_score - GumbelNoise(sampling.seed, place, id), id});
+  }
+  return best.second;
+}
+
+TEST(SamplerTest, WalkChoosesWhatThePlainWayChooses) {
+  for (uint64_t seed = FirstSeed(); seed < FirstSeed() + 3000; ++seed) {
+    SCOPED_TRACE(seed);
+    RandomWalk walk(seed);
+    const auto any_of = [&](std::initializer_list<float> values) {
+      return values.begin()[walk.Below(static_cast<int>(values.size()))];
+    };
+    std::mt19937_64 random(seed);
+    std::normal_distribution<float> normal(0, any_of({0.01f, 1, 5, 40}));
+    std::vector<float> logits(static_cast<size_t>(walk.Between(1, 600)));
+    const float grain = any_of({0, 0, 0.25f, 4});  // of logits, so that there are ties
+    for (float& logit : logits) {
+      logit = normal(random);
+      if (grain > 0) logit = std::round(logit / grain) * grain;
+    }
+    Sampler sampler(static_cast<int>(logits.size()), {});
+    for (int position = 0; position < 10; ++position) {
+      const SamplingParameters sampling{
+          .temperature = any_of({0.01f, 0.3f, 1, 1, 2}),
+          .top_k = static_cast<int>(any_of({0, 0, 1, 20, 64})),
+          .top_p = any_of({1, 1, 0.999999f, 0.95f, 0.75f, 0.5f, 0.01f, 1e-30f}),
+          .min_p = any_of({0, 0, 0.02f, 1}),
+          .seed = seed};
+      const TokenPlace place{.candidate = 1, .position = position};
+      ASSERT_EQ(sampler.Choose(logits, sampling, place), ChoosePlainly(logits, sampling, place))
+          << sampling.temperature << " " << sampling.top_k << " " << sampling.top_p << " "
+          << sampling.min_p;
+    }
+  }
+}
+
+// One likeliest, and equals below it of which some reach the share but for an error of rounding.
+TEST(SamplerTest, TopPIsPlainWhereTheErrorOfTheSumsCounts) {
+  struct Edge {
+    size_t equals;
+    float below, top_p;
+  };
+  for (const Edge& edge : {Edge{77, 3.103515625f, 0.234458461f},
+                           {71, 3.84326171875f, 0.821546137f},
+                           {100, 2.4554443359375f, 0.149139002f}}) {
+    std::vector<float> logits(edge.equals + 1, -edge.below);
+    logits[0] = 0;
+    Sampler sampler(static_cast<int>(logits.size()), {});
+    const SamplingParameters sampling{.temperature = 1, .top_p = edge.top_p};
+    for (int position = 0; position < 1000; ++position) {
+      ASSERT_EQ(sampler.Choose(logits, sampling, {0, position}),
+                ChoosePlainly(logits, sampling, {0, position}))
+          << edge.equals;
+    }
+  }
 }
 
 }  // namespace
