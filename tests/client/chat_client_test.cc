@@ -58,7 +58,7 @@ TEST_F(ChatClientTest, FoldsEachCandidate) {
   AnswerEachWith({Ids("hello the user"), Ids("abc"), Ids("the<|tool_call>call:b{}<tool_call|>")},
                  cluster::v1::FINISH_CAUSE_MAX_TOKENS);
   const absl::StatusOr<AskResult> result =
-      Client().Ask({.text = "a", .max_output_tokens = 9, .candidates = 3}, nullptr);
+      Client().Ask({.text = "a", .max_output_tokens = 50, .candidates = 3}, nullptr);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->text, "hello the user");
   EXPECT_EQ(result->finished.reason(), v1::FINISH_REASON_MAX_TOKENS);
