@@ -89,7 +89,7 @@ absl::StatusOr<DecodeFigure> EngineBench::Decode(int64_t sequences, const DraftO
   DecodeFigure figure{
       .sequences = sequences, .drafts = drafts.drafts_max, .adaptive = drafts.adaptive};
   double learned = 0;
-  while (absl::Seconds(figure.seconds) < seconds) {
+  while (figure.steps == 0 || absl::Seconds(figure.seconds) < seconds) {
     DecodeStepSummary summary;
     ASSIGN_OR_RETURN(const double took, OneStep(*step, runs, nullptr, summary));
     if (learned < kLearningSeconds) {
@@ -148,7 +148,7 @@ absl::StatusOr<LocalFigure> EngineBench::Local(int64_t sequences, int64_t prompt
   const double wanted = absl::ToDoubleSeconds(seconds);
   DecodeStepSummary summary;
   std::vector<double> alone, beside;
-  for (double total = 0; total < kLearningSeconds + wanted;) {
+  for (double total = 0; alone.empty() || total < kLearningSeconds + wanted;) {
     ASSIGN_OR_RETURN(const double took, OneStep(*step, runs, nullptr, summary));
     if (total >= kLearningSeconds) alone.push_back(took);
     total += took;
@@ -156,7 +156,7 @@ absl::StatusOr<LocalFigure> EngineBench::Local(int64_t sequences, int64_t prompt
   const std::vector<int32_t> ids = SomeIds(prompt_tokens);
   int64_t computed = 0;
   double total = 0;
-  while (total < wanted) {
+  while (beside.empty() || total < wanted) {
     Run prompt(host_.pools());
     prompt.request.prompt_ids = ids;
     prompt.request.output_tokens_max = 1;

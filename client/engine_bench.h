@@ -62,13 +62,13 @@ class EngineBench {
   // RESOURCE_EXHAUSTED, as Decode, when the pools have too few pages.
   absl::StatusOr<PrefillFigure> Prefill(int64_t prompt_tokens, int64_t chunk_tokens);
 
-  // Steps for at least `seconds`, not counting the first, in which costs are learned. A sequence
-  // that ends is replaced by the next prompt, computed outside the time taken.
+  // Steps for at least `seconds`, and one, not counting the first, in which costs are learned. A
+  // sequence that ends is replaced by the next prompt, computed outside the time taken.
   absl::StatusOr<DecodeFigure> Decode(int64_t sequences, const DraftOptions& drafts,
                                       const SamplingParameters& sampling, absl::Duration seconds);
 
-  // `seconds` without prompts, then with. A step takes as many rows of a prompt, up to
-  // `prompt_rows_max`, as keep it within `step_seconds`.
+  // `seconds` without prompts, then with, at least a step of each. A step takes as many rows of a
+  // prompt, up to `prompt_rows_max`, as keep it within `step_seconds`.
   absl::StatusOr<LocalFigure> Local(int64_t sequences, int64_t prompt_tokens,
                                     int64_t prompt_rows_max, double step_seconds,
                                     absl::Duration seconds);

@@ -46,7 +46,7 @@ void AddFlags(CLI::App& app, Options& options) {
       ->envname("CLEAVE_LOCAL_PROMPT_ROWS");
   app.add_option(
          "--step-seconds", options.engine.step_seconds,
-         "How long a step may take with such rows in it; without them it takes what it takes")
+         "How long a step may take with such rows; where it is longer without them, a quarter more")
       ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str()
       ->envname("CLEAVE_STEP_SECONDS");

@@ -7,11 +7,6 @@
 #include "runtime/base/status.h"
 
 namespace cleave {
-namespace {
-
-constexpr int64_t kRowsThatTell = 8;
-
-}  // namespace
 
 int64_t DecodeRowsMax(int64_t sequences_max, int64_t drafts_max) {
   constexpr int64_t kEnough = 64;
@@ -43,6 +38,7 @@ DecodeStep::DecodeStep(ModelHost& host, const Clock& clock, const DraftOptions& 
                std::min(host.limits().rows - prompt_rows_max,
                         host.limits().outputs - (prompt_rows_max > 0 ? 1 : 0)),
                host.limits().sequences),
+      chunk_planner_(prompt_rows_max, host.limits().sequences),
       batch_(host.config().tokens, host.limits()),
       draft_batch_(host.config().tokens, host.limits()) {
   prompt_ids_.reserve(static_cast<size_t>(prompt_rows_max));
@@ -92,15 +88,6 @@ void DecodeStep::Leave(DecodeSequence& generation) {
   generation.hidden_slot = -1;
 }
 
-int64_t DecodeStep::PromptRows(int64_t sequences, double step_seconds) const {
-  constexpr int64_t kUnmeasured = 16;
-  if (sequences == 0) return prompt_rows_max_;  // nobody waits
-  if (prompt_row_seconds_ == 0) return std::min(kUnmeasured, prompt_rows_max_);
-  const double left = step_seconds - planner_.VerifySeconds(sequences);
-  const double rows = std::min(left / prompt_row_seconds_, static_cast<double>(prompt_rows_max_));
-  return std::max<int64_t>(1, static_cast<int64_t>(rows));
-}
-
 DecodeStepSummary DecodeStep::Run(absl::Span<DecodeSequence* const> sequences,
                                   const PromptChunk* chunk) {
   const absl::Time begin = clock_.Now();
@@ -110,18 +97,22 @@ DecodeStepSummary DecodeStep::Run(absl::Span<DecodeSequence* const> sequences,
   DecodeStepSummary summary;
   if (chunk != nullptr) FinishChunk(*chunk, summary);
   for (DecodeSequence* generation : sequences) Accept(*generation, summary);
-  Measured(chunk, absl::ToDoubleSeconds(clock_.Now() - begin) - drafting);
+  Measured(static_cast<int64_t>(sequences.size()), chunk, drafting,
+           absl::ToDoubleSeconds(clock_.Now() - begin));
   return summary;
 }
 
-// What was not drafting: planning, verifying, choosing. With small models the last counts, too.
-void DecodeStep::Measured(const PromptChunk* chunk, double seconds) {
-  const int64_t verified = batch_.rows() - (chunk == nullptr ? 0 : chunk->rows);
-  if (chunk == nullptr) return planner_.MeasuredVerify(verified, seconds);
-  if (chunk->rows < kRowsThatTell) return;  // what a pass costs anyway would be booked on them
-  const double pass = planner_.VerifySeconds(std::max<int64_t>(1, verified));
-  const double each = std::max(0.0, seconds - pass) / static_cast<double>(chunk->rows);
-  prompt_row_seconds_ += (prompt_row_seconds_ == 0 ? 1 : 0.2) * (each - prompt_row_seconds_);
+// What was not drafting is verifying: also planning and choosing, which with small models count.
+void DecodeStep::Measured(int64_t sequences, const PromptChunk* chunk, double drafting,
+                          double seconds) {
+  const double verifying = seconds - drafting;
+  if (chunk == nullptr) {
+    planner_.MeasuredVerify(batch_.rows(), verifying);
+    return chunk_planner_.MeasuredStep(sequences, seconds);
+  }
+  const double alone = planner_.VerifySeconds(std::max<int64_t>(1, batch_.rows() - chunk->rows));
+  // Unknown at first: then it would be booked on the rows of the prompt.
+  if (alone > 0) chunk_planner_.MeasuredRows(chunk->rows, verifying - alone);
 }
 
 // Positions whose K and V are in the pages; the newest token stands at the next one.

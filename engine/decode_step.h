@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/chunk_planner.h"
 #include "engine/draft_planner.h"
 #include "engine/model_host.h"
 #include "engine/sequence.h"
@@ -81,9 +82,10 @@ class DecodeStep {
   void JoinPrompt(DecodeSequence& generation, const SequenceRequest& request);
   void Leave(DecodeSequence& generation);
 
-  // Rows of a prompt that keep a step of `sequences` within `step_seconds`, by what steps and rows
-  // have cost so far. At least one, so that the prompt gets on; all there may be when nobody waits.
-  int64_t PromptRows(int64_t sequences, double step_seconds) const;
+  // Rows of a prompt that a step of `sequences` may take along; see ChunkPlanner.
+  int64_t PromptRows(int64_t sequences, double step_seconds) const {
+    return chunk_planner_.Rows(sequences, step_seconds);
+  }
 
   // One step of all `sequences`, which have joined and whose tables have room for one more
   // position. Drafts get pages where there are any. With `chunk`, which may be the only work, also
@@ -100,7 +102,7 @@ class DecodeStep {
   double Draft();
   void DraftOne(DecodeSequence& generation, int64_t row);
   void Verify(absl::Span<DecodeSequence* const> sequences, const PromptChunk* chunk);
-  void Measured(const PromptChunk* chunk, double seconds);
+  void Measured(int64_t sequences, const PromptChunk* chunk, double drafting, double seconds);
   void AddPrompt(const PromptChunk& chunk);
   void FinishChunk(const PromptChunk& chunk, DecodeStepSummary& summary);
   void Append(DecodeSequence& generation, TokenChoice choice);
@@ -113,9 +115,9 @@ class DecodeStep {
   const Clock& clock_;
   const KvShape shape_;
   const int64_t prompt_rows_max_;
-  double prompt_row_seconds_ = 0;    // a mean in which the newest chunk counts for a fifth
   std::vector<int32_t> prompt_ids_;  // of the chunk
   DraftPlanner planner_;
+  ChunkPlanner chunk_planner_;
   StepBatch batch_, draft_batch_;
   Buffer memory_;        // of the two below
   TensorView hidden_;    // [sequences, d], by slot

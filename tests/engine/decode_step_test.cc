@@ -280,31 +280,70 @@ TEST_P(DecodeStepTest, TokensAreTheSameWithPromptsInTheSteps) {
   }
 }
 
-// Every look at it takes a millisecond.
+// Every look at it takes a while.
 class TickingClock final : public Clock {
  public:
-  absl::Time Now() const override { return now_ += absl::Milliseconds(1); }
+  absl::Time Now() const override { return now_ += tick; }
+  absl::Duration tick = absl::Milliseconds(1);
 
  private:
   mutable absl::Time now_ = absl::UnixEpoch();
 };
 
-TEST(PromptRowsTest, FitTheTimeThatAStepMayTake) {
-  const std::unique_ptr<ModelHost> host = *ModelHost::Load(Options(DType::kFloat32, "auto"));
-  TickingClock clock;
-  const auto step = *DecodeStep::Create(*host, clock, {}, 100);
-  EXPECT_EQ(step->PromptRows(1, 0.005), 16) << "nothing is known yet";
-  DecodeSequence generation(host->pools());
-  const SequenceRequest request = Request(3, {}, host->config());
-  step->JoinPrompt(generation, request);
-  ASSERT_OK(generation.table.Extend(10));
-  const PromptChunk chunk{&generation, 10};
-  step->Run({}, &chunk);  // a tenth of a millisecond a row
-  EXPECT_NEAR(static_cast<double>(step->PromptRows(1, 0.005)), 50, 1);
-  EXPECT_EQ(step->PromptRows(1, 1), 100) << "the most there may be";
-  EXPECT_EQ(step->PromptRows(1, 0), 1) << "the prompt gets on all the same";
-  EXPECT_EQ(step->PromptRows(0, 0), 100) << "nobody waits";
-  step->Leave(generation);
+// Steps without drafts look at the clock twice, and twice more for each pass of the drafter.
+class PromptRowsTest : public ::testing::Test {
+ protected:
+  void Start(int drafts) {
+    step_ = *DecodeStep::Create(*host_, clock_, {.drafts_max = drafts, .adaptive = false}, 100);
+    ASSERT_OK(running_.table.Extend(3));
+    running_.output = {305};
+    step_->Join(running_, request_,
+                std::string(static_cast<size_t>(host_->final_hidden_bytes()), '\0'));
+    step_->JoinPrompt(prompt_, prompt_request_);
+  }
+  void TearDown() override {
+    step_->Leave(running_);
+    step_->Leave(prompt_);
+  }
+  void Step(absl::Duration tick, int64_t prompt_rows, bool alone = false) {
+    clock_.tick = tick;
+    std::vector<DecodeSequence*> sequences;
+    if (!alone) {
+      ASSERT_OK(running_.table.Extend(1));
+      sequences.push_back(&running_);
+    }
+    ASSERT_OK(prompt_.table.Extend(prompt_rows));
+    const PromptChunk chunk{&prompt_, prompt_rows};
+    step_->Run(sequences, prompt_rows > 0 ? &chunk : nullptr);
+  }
+  static SequenceRequest Prompt(size_t tokens) {
+    SequenceRequest request;
+    request.prompt_ids.assign(tokens, 300);
+    request.output_tokens_max = 100;
+    return request;
+  }
+
+  const std::unique_ptr<ModelHost> host_ = *ModelHost::Load(Options(DType::kFloat32, "auto"));
+  const SequenceRequest request_ = Prompt(3), prompt_request_ = Prompt(200);
+  TickingClock clock_;
+  DecodeSequence running_{host_->pools()}, prompt_{host_->pools()};
+  std::unique_ptr<DecodeStep> step_;
+};
+
+TEST_F(PromptRowsTest, ThePassIsNotBookedOnTheRows) {
+  Start(0);
+  Step(absl::Seconds(1), 10, /*alone=*/true);
+  EXPECT_EQ(step_->PromptRows(1, 0.005), 16) << "what a pass costs is not known yet";
+  Step(absl::Milliseconds(2), 0);
+  Step(absl::Milliseconds(3), 10);  // a tenth of a millisecond a row
+  EXPECT_EQ(step_->PromptRows(1, 0.00505), 30);
+}
+
+TEST_F(PromptRowsTest, DraftsCountAsPartOfTheStep) {
+  Start(3);
+  Step(absl::Milliseconds(1), 0);      // seven, of which three are the passes
+  Step(absl::Microseconds(1250), 10);  // the other four are five now
+  EXPECT_EQ(step_->PromptRows(1, 0.01005), 30);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, DecodeStepTest,
