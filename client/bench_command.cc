@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -71,12 +72,29 @@ class Printer {
     if (json_) {
       Json("prefill", {absl::StrCat("\"prompt_tokens\":", figure.prompt_tokens),
                        absl::StrCat("\"chunk_tokens\":", figure.chunk_tokens),
-                       absl::StrCat("\"seconds\":", figure.seconds)});
+                       absl::StrCat("\"seconds\":", figure.seconds),
+                       absl::StrCat("\"tokens_per_second\":", figure.tokens_per_second())});
     } else {
       Title("\nprompt  chunk      ms  tokens/s\n", 1);
       std::printf("%6ld %6ld %7.1f %9.0f\n", static_cast<long>(figure.prompt_tokens),
                   static_cast<long>(figure.chunk_tokens), figure.seconds * 1e3,
                   figure.tokens_per_second());
+    }
+    std::fflush(stdout);
+  }
+  void Rows(const RowsFigure& figure) {
+    const std::optional<double> drafter = figure.drafter_seconds;
+    if (json_) {
+      Json("rows",
+           {absl::StrCat("\"rows\":", figure.rows),
+            absl::StrCat("\"target_seconds\":", figure.target_seconds),
+            absl::StrCat("\"drafter_seconds\":", drafter ? absl::StrCat(*drafter) : "null")});
+    } else {
+      Title("\nrows  target ms  a row  drafter ms\n", 4);
+      std::printf("%4ld %10.3f %6.3f %11s\n", static_cast<long>(figure.rows),
+                  figure.target_seconds * 1e3,
+                  figure.target_seconds * 1e3 / static_cast<double>(figure.rows),
+                  drafter ? absl::StrFormat("%.3f", *drafter * 1e3).c_str() : "-");
     }
     std::fflush(stdout);
   }
@@ -107,6 +125,8 @@ class Printer {
             absl::StrCat("\"adaptive\":", figure.adaptive ? "true" : "false"),
             absl::StrCat("\"steps\":", figure.steps), absl::StrCat("\"tokens\":", figure.tokens),
             absl::StrCat("\"seconds\":", figure.seconds),
+            absl::StrCat("\"step_seconds\":", figure.step_seconds()),
+            absl::StrCat("\"tokens_per_second\":", figure.tokens_per_second()),
             absl::StrCat("\"accepted\":[", absl::StrJoin(shares, ","), "]")});
     } else {
       Title("\nbatch  drafts  step ms  GB/s  tokens/step  tokens/s  at least so many accepted, %\n",
@@ -175,6 +195,11 @@ absl::Status Bench(BenchFlags& flags) {
     }
   }
   const SamplingParameters sampling{.temperature = static_cast<float>(flags.temperature)};
+  const int64_t rows_max = std::min(model.step_outputs_max, host->context_tokens_max());
+  for (int64_t rows = 1; rows <= rows_max; rows *= 2) {
+    ASSIGN_OR_RETURN(const RowsFigure figure, bench.Rows(rows, sampling));
+    printer.Rows(figure);
+  }
   for (const int64_t sequences : flags.batches) {
     std::vector<DraftOptions> options;
     for (const int drafts : flags.drafts) {
@@ -199,7 +224,8 @@ std::function<int()> DeclareBench(CLI::App& app) {
   bench.require_subcommand(1);
   CLI::App& engine = *bench.add_subcommand(
       "engine",
-      "One process, no network: prompts by length and chunk, answers by batch and drafts");
+      "One process, no network: prompts by length and chunk, passes by rows, answers by batch and "
+      "drafts");
   engine.add_option("MODEL_DIR", flags->model.folder, "Folder of the Hugging Face checkpoint")
       ->required()
       ->check(CLI::ExistingDirectory);

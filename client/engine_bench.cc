@@ -57,6 +57,42 @@ absl::StatusOr<PrefillFigure> EngineBench::Prefill(int64_t prompt_tokens, int64_
   return figure;
 }
 
+double EngineBench::BestOf(absl::FunctionRef<void()> pass) const {
+  double best = 0;
+  for (int repetition = 0; repetition < 5; ++repetition) {
+    const absl::Time begin = clock_.Now();
+    pass();
+    const double seconds = absl::ToDoubleSeconds(clock_.Now() - begin);
+    best = repetition == 0 ? seconds : std::min(best, seconds);
+  }
+  return best;
+}
+
+absl::StatusOr<RowsFigure> EngineBench::Rows(int64_t rows, const SamplingParameters& sampling) {
+  const std::vector<int32_t> ids = SomeIds(rows);
+  BlockTable table(host_.pools());
+  RETURN_IF_ERROR(table.Extend(rows));
+  RowsFigure figure{.rows = rows};
+  figure.target_seconds = BestOf([&] {
+    Compute(ids, 0, rows, table);
+    for (int64_t row = 0; row < rows; ++row) {
+      host_.sampler().Choose(host_.FetchLogits(row), sampling, {.position = row});
+    }
+  });
+  if (host_.drafter() == nullptr || rows > host_.limits().sequences) return figure;
+  figure.drafter_seconds = BestOf([&] {
+    batch_->Clear();
+    for (const int32_t id : ids) batch_->AddDraft(id, rows, table);
+    host_.kernels().Fill(batch_->batch(), host_.draft_plan());
+    const TensorView states = host_.transformer().final_hidden().Rows(0, rows);
+    host_.drafter()->Step(host_.draft_plan(), states, host_.kv_memory());
+    for (int64_t row = 0; row < rows; ++row) {
+      host_.sampler().Choose(host_.FetchDraftLogits(row), sampling, {.position = row});
+    }
+  });
+  return figure;
+}
+
 absl::Status EngineBench::Begin(DecodeStep& step, const SamplingParameters& sampling, Run& run) {
   SequenceRequest& request = run.request;
   request = {};

@@ -4,9 +4,11 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "engine/decode_step.h"
 #include "engine/model_host.h"
@@ -20,6 +22,14 @@ struct PrefillFigure {
   int64_t chunk_tokens = 0;
   double seconds = 0;  // the best of a few
   double tokens_per_second() const { return static_cast<double>(prompt_tokens) / seconds; }
+};
+
+// What a pass over so many rows takes, the choice of their tokens included. Drafts pay where it
+// rises little with the rows.
+struct RowsFigure {
+  int64_t rows = 0;
+  double target_seconds = 0;
+  std::optional<double> drafter_seconds;  // with at most a row for each sequence of a step
 };
 
 // Steps of sequences that all generate.
@@ -62,8 +72,13 @@ class EngineBench {
   // RESOURCE_EXHAUSTED, as Decode, when the pools have too few pages.
   absl::StatusOr<PrefillFigure> Prefill(int64_t prompt_tokens, int64_t chunk_tokens);
 
-  // Steps for at least `seconds`, and one, not counting the first, in which costs are learned. A
-  // sequence that ends is replaced by the next prompt, computed outside the time taken.
+  // A pass of the target over the first positions of one sequence, and one of the drafter behind
+  // them, each the best of a few. At most as many rows as a step has outputs and a context has
+  // tokens.
+  absl::StatusOr<RowsFigure> Rows(int64_t rows, const SamplingParameters& sampling);
+
+  // Steps for at least `seconds`, at least one, not counting the first, in which costs are learned.
+  // A sequence that ends is replaced by the next prompt, computed outside the time taken.
   absl::StatusOr<DecodeFigure> Decode(int64_t sequences, const DraftOptions& drafts,
                                       const SamplingParameters& sampling, absl::Duration seconds);
 
@@ -87,6 +102,7 @@ class EngineBench {
   std::vector<int32_t> SomeIds(int64_t count) const;
   void Compute(absl::Span<const int32_t> ids, int64_t position, int64_t outputs,
                const BlockTable& table);
+  double BestOf(absl::FunctionRef<void()> pass) const;
 
   ModelHost& host_;
   const std::vector<std::vector<int32_t>> prompts_;

@@ -48,7 +48,18 @@ TEST_F(EngineBenchTest, NoTimeIsTimeForAStep) {
   EXPECT_TRUE(std::isfinite(local.prompt_tokens_per_second));
 }
 
+TEST_F(EngineBenchTest, PassesHaveACostByRows) {
+  for (const int64_t rows : {1, 4, 5, 40}) {
+    ASSERT_OK_AND_ASSIGN(const RowsFigure figure, bench_.Rows(rows, {.temperature = 1}));
+    EXPECT_EQ(figure.rows, rows);
+    EXPECT_GT(figure.target_seconds, 0);
+    EXPECT_EQ(figure.drafter_seconds.has_value(), rows <= 4) << rows;
+    EXPECT_GT(figure.drafter_seconds.value_or(1), 0);
+  }
+}
+
 TEST_F(EngineBenchTest, LeavesNoPagesBehind) {
+  ASSERT_OK(bench_.Rows(8, {}).status());
   ASSERT_OK(bench_.Decode(2, {.drafts_max = 3}, {}, absl::Milliseconds(1)).status());
   ASSERT_OK(bench_.Local(2, 50, 16, 0.01, absl::Milliseconds(1)).status());
   EXPECT_EQ(host_->pools().full.num_live(), 0);
