@@ -108,11 +108,8 @@ absl::Time DecodeEngine::NextTurn() const {
 
 void DecodeEngine::Handle(DecodeJob& job) {
   --jobs_in_inbox_;
-  // Another try takes the place of the one before, whose transfer may still hold pages.
-  for (Sequence& sequence : sequences_) {
-    if (job.ticket && sequence.transfer.ticket == *job.ticket) Leave(sequence, Reason::kStaleEpoch);
-  }
-  const absl::Status refusal = Refusal(job);
+  absl::Status refusal = job.ticket ? TakeOver(job) : absl::OkStatus();
+  if (refusal.ok()) refusal = Refusal(job);
   if (!refusal.ok()) {
     job.replies->OnEnded(job.key, job.epoch, refusal);
     return;
@@ -123,6 +120,18 @@ void DecodeEngine::Handle(DecodeJob& job) {
   });
   Sequence& sequence = *sequences_.emplace(younger, std::move(job), host_.pools());
   if (!sequence.job.local) Announce(sequence);
+}
+
+// Another try takes the place of the one before, whose transfer may still hold pages.
+absl::Status DecodeEngine::TakeOver(const DecodeJob& job) {
+  for (Sequence& sequence : sequences_) {
+    if (sequence.job.local || sequence.transfer.ticket != *job.ticket) continue;
+    if (sequence.job.key != job.key || job.epoch <= sequence.transfer.epoch) {
+      return LinkError(Reason::kStaleEpoch, "the ticket is that of another request, or newer");
+    }
+    Leave(sequence, Reason::kStaleEpoch);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status DecodeEngine::Refusal(const DecodeJob& job) const {

@@ -156,6 +156,7 @@ class DecodeEngine {
   void Handle(Committed& committed);
   void Handle(const Failed& failed);
 
+  absl::Status TakeOver(const DecodeJob& job);
   absl::Status Refusal(const DecodeJob& job) const;
   absl::Status CheckCandidates(const SequenceRequest& request) const;
   void Announce(Sequence& sequence);

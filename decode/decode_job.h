@@ -47,7 +47,7 @@ class DecodeReplies {
 struct DecodeJob {
   RequestKey key;
   RequestEpoch epoch{};
-  // The ticket of an earlier epoch that goes on, when its prefill worker died.
+  // That of an earlier epoch of the same request, which goes on; absent: a new one is drawn.
   std::optional<Ticket> ticket;
   bool local = false;  // no ticket: this worker computes the prompt, which has no media
   SequenceRequest request;

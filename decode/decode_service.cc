@@ -95,25 +95,24 @@ class DecodeService::Session final : public StreamHandler<GatewayToDecode> {
   void Expect(const cluster::v1::ExpectSequence& expect) {
     const RequestKey key{id_, expect.request()};
     const RequestEpoch epoch{expect.epoch()};
+    // The try before ends with this one, whose ticket was to go on.
+    const auto refuse = [&](const absl::Status& why) {
+      if (expect.has_ticket()) service_.engine_.Cancel(key);
+      replies_->OnEnded(key, epoch, why);
+    };
     if (service_.draining_) {
-      replies_->OnEnded(key, epoch,
-                        LinkError(Reason::kDraining, "the worker stops", absl::ZeroDuration()));
-      return;
+      return refuse(LinkError(Reason::kDraining, "the worker stops", absl::ZeroDuration()));
     }
     absl::StatusOr<SequenceRequest> request =
         SequenceFromProto(expect.sequence(), service_.host_.config(),
                           service_.host_.context_tokens_max(), service_.clock_.Now());
-    if (!request.ok()) {
-      replies_->OnEnded(key, epoch, request.status());
-      return;
-    }
+    if (!request.ok()) return refuse(request.status());
     DecodeJob job{.key = key, .epoch = epoch, .request = *std::move(request), .replies = replies_};
     if (expect.has_ticket()) job.ticket = Ticket{expect.ticket()};
     job.local = expect.local();
     if (service_.engine_.Submit(std::move(job))) return;
-    replies_->OnEnded(key, epoch,
-                      LinkError(Reason::kQueueFull, "too many requests wait for the next step",
-                                absl::Milliseconds(100)));
+    refuse(LinkError(Reason::kQueueFull, "too many requests wait for the next step",
+                     absl::Milliseconds(100)));
   }
 
   void Cancel(const cluster::v1::CancelSequence& cancel) {

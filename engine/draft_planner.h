@@ -78,7 +78,7 @@ class DraftPlanner {
   DraftAcceptance everybody_;
   std::vector<Draft> drafts_;                // that a step could have, likeliest first
   std::array<int64_t, kDraftsMax> width_{};  // sequences that draft at each place
-  int64_t steps_ = 0;  // planned
+  int64_t steps_ = 0;                        // planned
 };
 
 }  // namespace cleave

@@ -179,6 +179,15 @@ bool PrefixCache::HoldsSpare(absl::Span<const PageId> pages, const Holdings& hol
   });
 }
 
+int64_t PrefixCache::CountPinned(const Holdings& holdings) {
+  int64_t pinned = 0;
+  for (size_t page = 0; page < holdings.entries_of.size(); ++page) {
+    const bool is_pinned = holdings.pool->pins(PageId{static_cast<int32_t>(page)}) > 0;
+    pinned += holdings.entries_of[page] > 0 && is_pinned ? 1 : 0;
+  }
+  return pinned;
+}
+
 int64_t PrefixCache::Count(absl::Span<const PageId> pages, const Holdings& holdings) {
   return std::count_if(pages.begin(), pages.end(), [&](PageId page) {
     return holdings.entries_of[static_cast<size_t>(page)] > 0;

@@ -63,6 +63,9 @@ class PrefixCache {
   // Pages that entries hold, and how many of `pages` these are.
   int64_t full_pages() const { return full_.distinct; }
   int64_t sliding_pages() const { return sliding_.distinct; }
+  // Of these, what a reader at work still pins.
+  int64_t pinned_full() const { return CountPinned(full_); }
+  int64_t pinned_sliding() const { return CountPinned(sliding_); }
   int64_t CountFull(absl::Span<const PageId> pages) const { return Count(pages, full_); }
   int64_t CountSliding(absl::Span<const PageId> pages) const { return Count(pages, sliding_); }
 
@@ -99,6 +102,7 @@ class PrefixCache {
   static void Take(absl::Span<const PageId> pages, Holdings& holdings);
   static void GiveBack(absl::Span<const PageId> pages, Holdings& holdings);
   static bool HoldsSpare(absl::Span<const PageId> pages, const Holdings& holdings);
+  static int64_t CountPinned(const Holdings& holdings);
   static int64_t Count(absl::Span<const PageId> pages, const Holdings& holdings);
   // Of the entries that may leave, the one that leaves before all others does so. False: none may.
   bool EvictLeast(absl::FunctionRef<bool(const Entry&)> may_leave = [](const Entry&) {

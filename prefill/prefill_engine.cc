@@ -18,7 +18,7 @@
 namespace cleave {
 namespace {
 
-// The end of a transfer that takes longer is not hidden behind the next prompt: it holds it up.
+// A computed prompt whose transfer takes longer counts as kept waiting by its decode worker.
 constexpr absl::Duration kTransferPatience = absl::Seconds(1);
 constexpr size_t kInboxReserve = 256;  // messages beyond grow the mailbox; senders are bounded
 
@@ -201,7 +201,7 @@ std::vector<PrefillEngine::Work*> PrefillEngine::InTurn() {
   }
   const auto turn = [](const Work* work) {
     const SequenceRequest& request = work->job.request;
-    return PromptTurn{request.priority, request.deadline, request.accepted};
+    return PromptTurn{request.priority, request.deadline, work->job.accepted};
   };
   std::stable_sort(order.begin(), order.end(),
                    [&, now = clock_.Now()](const Work* a, const Work* b) {
@@ -540,10 +540,11 @@ absl::Duration PrefillEngine::WaitTime() const {
 }
 
 void PrefillEngine::PublishLoad() {
-  // What prompts under way share with the cache is not spare; what two of them share counts twice.
+  // What prompts under way share with the cache is not spare, nor what the mover reads; what two of
+  // them share counts twice.
   KvHoldings held{.owners = cache_.owner_count(),
-                  .spare_full = cache_.full_pages(),
-                  .spare_sliding = cache_.sliding_pages()};
+                  .spare_full = cache_.full_pages() - cache_.pinned_full(),
+                  .spare_sliding = cache_.sliding_pages() - cache_.pinned_sliding()};
   for (const Work& work : works_) {
     const absl::Span<const PageId> full = work.table.full().pages;
     const absl::Span<const PageId> sliding = work.table.sliding().pages;

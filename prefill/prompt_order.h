@@ -10,11 +10,11 @@ namespace cleave {
 struct PromptTurn {
   Priority priority = Priority::kNormal;
   absl::Time deadline = absl::InfiniteFuture();
-  absl::Time accepted;  // by the gateway
+  absl::Time accepted;  // by this worker
 };
 
-// Whether `a` comes before `b`: those that have waited for `patience` first, oldest first,
-// so that nobody is passed over for ever; then by priority, and of equal ones the earliest
+// Whether `a` comes before `b`: those that have waited here for `patience` first, in order of
+// arrival, so that nobody is passed over for ever; then by priority, and of equal ones the earliest
 // deadline.
 inline bool ComesBefore(const PromptTurn& a, const PromptTurn& b, absl::Time now,
                         absl::Duration patience) {

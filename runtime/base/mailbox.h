@@ -10,8 +10,9 @@
 
 namespace cleave {
 
-// A queue: any thread pushes, one thread takes everything there is at once, between two steps. Push
-// keeps to a bound; what is sent by PushAlways is bounded by its senders. So the lock is held for a swap of two vectors, never during a step.
+// A queue: any thread pushes, one thread takes everything there is at once, between two steps. So
+// the lock is held for a swap of two vectors, never during a step. Push keeps to a bound; what
+// comes by PushAlways is bounded by its senders.
 template <typename Item>
 class Mailbox {
  public:

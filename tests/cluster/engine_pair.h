@@ -238,7 +238,7 @@ class EnginePair {
   RequestKey Ask(SequenceRequest request, std::vector<PreparedMedia> media,
                  const std::shared_ptr<Answer>& answer) {
     const RequestKey key{SessionId{1}, ++requests_};
-    request.accepted = clock_.Now();
+    if (request.accepted == absl::InfinitePast()) request.accepted = clock_.Now();
     answer->set_candidates(request.candidates);
     EXPECT_TRUE(decode_->Submit(
         {.key = key, .epoch = RequestEpoch{1}, .request = request, .replies = answer}));
@@ -254,8 +254,9 @@ class EnginePair {
     return key;
   }
   // The decode engine does it all.
-  RequestKey AskLocally(const SequenceRequest& request, const std::shared_ptr<Answer>& answer) {
+  RequestKey AskLocally(SequenceRequest request, const std::shared_ptr<Answer>& answer) {
     const RequestKey key{SessionId{1}, ++requests_};
+    request.accepted = clock_.Now();
     answer->set_local();
     EXPECT_TRUE(decode_->Submit({.key = key,
                                  .epoch = RequestEpoch{1},

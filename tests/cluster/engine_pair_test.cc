@@ -115,6 +115,22 @@ TEST(PrefillOrderTest, AHigherPriorityIsComputedFirst) {
   EXPECT_LT(answers[2]->rank(), answers[1]->rank());
 }
 
+// Pages for one of two answers. A request that has been tried before is older than this try.
+TEST(PreemptionTest, TheYoungerRequestIsGivenBackWhoeverCameFirst) {
+  EnginePair pair(64, DType::kFloat32, int64_t{64} << 20, 430'000);  // 85 full pages of 8 tokens
+  PromptMaker maker(DType::kFloat32);
+  Prompt younger = maker.Make("younger", {8}, 400), older = maker.Make("older", {8}, 400);
+  older.request.accepted = RealClock().Now() - absl::Seconds(20);
+  const auto young = std::make_shared<Answer>(), old = std::make_shared<Answer>();
+  pair.Ask(younger.request, {}, young);
+  pair.Ask(older.request, {}, old);
+  EXPECT_EQ(old->WaitForTokens(), older.expected);
+  absl::Status status;
+  std::vector<int32_t> tokens;
+  young->WaitForEnd(status, tokens);
+  EXPECT_EQ(GetReason(status), Reason::kPreempted) << status;
+}
+
 // Pages for two of three answers. The oldest stays, and of the others the one of higher priority.
 TEST(PreemptionTest, TheLowestPriorityIsGivenBackFirst) {
   EnginePair pair(64, DType::kFloat32, int64_t{64} << 20, 430'000);  // 85 full pages of 8 tokens

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "tests/cluster/process_cluster.h"
 #include "tests/support/status_matchers.h"
 
@@ -99,6 +100,38 @@ TEST(SamplingTest, EqualSeedsGiveEqualAnswersAndOthersDiffer) {
   const std::string first = ask(1);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(ask(1), first);
   EXPECT_NE(ask(2), first);
+}
+
+// The worker hears that nothing more is wanted of one of two, and goes on with the other.
+TEST(CandidatesTest, AStopStringEndsOneOnTheWorkerToo) {
+  constexpr uint32_t kTokens = 300;
+  const ProcessCluster cluster({.worker_flags = kExact});
+  v1::GenerateRequest request = ReadGoldenRequests().front().request;
+  request.set_candidates(2);
+  request.mutable_sampling()->set_temperature(1);
+  request.mutable_sampling()->set_seed(3);
+  request.set_ignore_stop_tokens(true);
+  request.set_max_output_tokens(kTokens);
+  const auto ask = [&] {
+    absl::StatusOr<AskResult> result =
+        ChatClient(cluster.gateway_address()).Ask({.base = request}, nullptr);
+    EXPECT_OK(result.status());
+    return *std::move(result);
+  };
+  const AskResult whole = ask();
+  const std::string stop = whole.text.substr(5, 6);
+  ASSERT_FALSE(absl::StrContains(whole.others[0].text, stop));
+  request.add_stop(stop);
+  const auto generated = [&] {
+    return cluster.DecodeMetric(0, "cleave_tokens_total{kind=\"output\",role=\"decode\"}");
+  };
+  const double before = generated();
+  const AskResult cut = ask();
+  EXPECT_EQ(cut.text, whole.text.substr(0, 5));
+  EXPECT_EQ(cut.finished.reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(cut.others[0].text, whole.others[0].text);
+  EXPECT_LT(generated() - before, 1.5 * kTokens);
+  ProcessCluster::WaitUntilEmpty(cluster.decode_address(0));
 }
 
 // The decode worker computes the prompt itself, in chunks beside what runs, and with drafts.

@@ -89,11 +89,12 @@ class ReplayWalk {
     Advance();
   }
 
-  // The pair that the newest try is at.
+  // The workers that the newest try is at.
   void FindTry() {
     for (int i = 0; i < 2; ++i) {
       if (!decode_[i]->holds || decode_[i]->epoch <= epoch_) continue;
-      pair_ = i;
+      d_ = i;
+      p_ = next_prefill_;
       epoch_ = decode_[i]->epoch;
       first_ = static_cast<int>(decode_[i]->emitted.size());
       EXPECT_TRUE(num_candidates_ == 1 || first_ == 0) << "several begin again";
@@ -104,10 +105,13 @@ class ReplayWalk {
   }
 
   void Fail() {
-    FakeDecode& decode = *decode_[pair_];
-    FakePrefill& prefill = *prefill_[pair_];
-    rerouter_.next = {prefill_[1 - pair_], decode_[1 - pair_]};
+    FakeDecode& decode = *decode_[d_];
+    FakePrefill& prefill = *prefill_[p_];
     const int kind = walk_.Below(4);
+    // Where the prefill worker fails, the decode worker may stay.
+    const int next_decode = kind == 2 && walk_.OneIn(2) ? d_ : 1 - d_;
+    next_prefill_ = 1 - p_;
+    rerouter_.next = {prefill_[next_prefill_], decode_[next_decode]};
     if (kind < 2 && decode.holds) {
       decode.holds = false;
       const uint32_t epoch = epoch_;
@@ -129,7 +133,7 @@ class ReplayWalk {
       ticket_ = true;
       return Send([this, epoch = epoch_] { generation_->OnTicket(epoch, 5); });
     }
-    FakePrefill& prefill = *prefill_[pair_];
+    FakePrefill& prefill = *prefill_[p_];
     if (prefill.epoch != epoch_) return;
     if (firsts_sent_ < num_candidates_ && walk_.OneIn(2)) return SendFirst(firsts_sent_++);
     if (firsts_sent_ == num_candidates_ && prefill.holds && walk_.OneIn(4)) {
@@ -154,8 +158,8 @@ class ReplayWalk {
   void SendStep(int c) {
     Candidate& candidate = At(c);
     const int left = candidate.size() - candidate.next;
-    if (left <= 0 || !decode_[pair_]->holds) return;
-    prefill_[pair_]->holds = false;
+    if (left <= 0 || !decode_[d_]->holds) return;
+    prefill_[p_]->holds = false;
     has_steps_ = true;
     const int begin = candidate.next;
     candidate.next += walk_.Between(1, std::min(left, 3));
@@ -178,10 +182,10 @@ class ReplayWalk {
       if (is_short ? c >= firsts_sent_ : candidate.next < candidate.size()) return;
     }
     if (has_steps_) {
-      decode_[pair_]->holds = false;
-      decode_[pair_]->ended_unheard = rerouter_.call != nullptr;  // between two tries
+      decode_[d_]->holds = false;
+      decode_[d_]->ended_unheard = rerouter_.call != nullptr;  // between two tries
     } else {
-      prefill_[pair_]->holds = false;
+      prefill_[p_]->holds = false;
     }
   }
 
@@ -202,8 +206,9 @@ class ReplayWalk {
   FakeRerouter rerouter_;
   std::shared_ptr<Generation> generation_;
   std::vector<std::function<void()>> sent_;
+  int next_prefill_ = 0;
   // Of the newest try.
-  int pair_ = 0;
+  int p_ = 0, d_ = 0;
   uint32_t epoch_ = 0;
   int first_ = 0;  // the place of its first tokens
   int firsts_sent_ = 0;

@@ -13,21 +13,22 @@ namespace {
 
 constexpr int kPageTokens = 8;
 
-// The worker at the address "full" grants nothing; others take everything.
+// The worker at the address "full" grants nothing, the one at "slow" takes no frame; others take
+// everything.
 class FakeOutlet final : public KvOutlet {
  public:
   void Begin(const std::string& address, const TransferSpec& spec) override {
     ++begun[address];
     if (address == "full") return;
-    granted_.insert(spec.id);
     engine->OnGranted(spec.id);
+    if (address != "slow") quick_.insert(spec.id);
   }
   void QueueFrame(TransferId transfer, const FrameSlice&, std::vector<PageBytes>,
                   std::function<void()> release) override {
     frames_[transfer].push_back(std::move(release));
   }
   void Commit(TransferId transfer, CommitPayload) override {
-    if (granted_.count(transfer) > 0) End(transfer, absl::OkStatus());
+    if (quick_.count(transfer) > 0) End(transfer, absl::OkStatus());
   }
   void Cancel(TransferId transfer, Reason) override { End(transfer, absl::CancelledError()); }
 
@@ -40,7 +41,7 @@ class FakeOutlet final : public KvOutlet {
     frames_.erase(transfer);
     engine->OnFinished(transfer, status);
   }
-  std::set<TransferId> granted_;
+  std::set<TransferId> quick_;
   std::map<TransferId, std::vector<std::function<void()>>> frames_;
 };
 
@@ -83,13 +84,15 @@ class PrefillEngineTest : public ::testing::Test {
     for (int i = 0; i < 50; ++i) ASSERT_TRUE(engine_.Turn(absl::ZeroDuration()));
   }
 
-  RealClock clock_;
+  int num_pages() const { return host_->pools().full.num_pages(); }
+
+  SimulatedClock clock_;
   prometheus::Registry registry_;
   PrefillMetrics metrics_{registry_};
   std::unique_ptr<ModelHost> host_ =
       *ModelHost::Load({.folder = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny",
                         .kv = {.page_tokens = kPageTokens},
-                        .kv_bytes_max = int64_t{1} << 20,
+                        .kv_bytes_max = int64_t{640} << 10,
                         .context_tokens_max = 512,
                         .poison_free_pages = true});
   FakeOutlet outlet_;
@@ -99,21 +102,36 @@ class PrefillEngineTest : public ::testing::Test {
 
 // Its own prompts wait, not those of others, though they would fill all memory.
 TEST_F(PrefillEngineTest, ADecodeWorkerThatGrantsNothingHoldsUpItsOwnPromptsOnly) {
-  const int quarter = host_->pools().full.num_pages() / 4 * kPageTokens;
-  for (uint64_t i = 1; i <= 5; ++i) Submit(i, "full", quarter);
+  const int fifth = num_pages() / 5 * kPageTokens;
+  for (uint64_t i = 1; i <= 5; ++i) Submit(i, "full", fifth);
   TakeTurns();
   EXPECT_EQ(outlet_.begun["full"], 2);
   Submit(6, "full", 1);  // small, but behind others
-  Submit(7, "free", quarter);
+  Submit(7, "free", fifth);
   TakeTurns();
   EXPECT_EQ(replies_->first_tokens[7], 1);
   EXPECT_EQ(outlet_.begun["full"], 2);
 }
 
 TEST_F(PrefillEngineTest, APromptForADecodeWorkerThatGrantsNothingMayBeLarge) {
+  ASSERT_GT(2 * 500 / kPageTokens, num_pages());
   Submit(1, "full", 500);
   TakeTurns();
   EXPECT_EQ(replies_->first_tokens[1], 1);
+}
+
+// What it has granted may be computed, and is on its way for a second before it counts.
+TEST_F(PrefillEngineTest, ADecodeWorkerThatTakesNoFramesHoldsUpItsOwnPromptsOnly) {
+  const int fifth = num_pages() / 5 * kPageTokens;
+  for (uint64_t i = 1; i <= 3; ++i) Submit(i, "slow", fifth);
+  TakeTurns();
+  EXPECT_EQ(outlet_.begun["slow"], 3);
+  clock_.Advance(absl::Seconds(2));
+  Submit(4, "slow", fifth);
+  Submit(5, "free", fifth);
+  TakeTurns();
+  EXPECT_EQ(outlet_.begun["slow"], 3);
+  EXPECT_EQ(replies_->first_tokens[5], 1);
 }
 
 // As from a gateway that says something twice.

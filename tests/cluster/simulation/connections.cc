@@ -131,13 +131,14 @@ bool DecodeConnection::Expect(RequestNumber request, uint32_t epoch, const Seque
   if (!Hold(request, epoch, std::move(events))) return false;
   const Ticket ticket{order.ticket.value_or(around_.walk().Bits())};
   Forward([this, request, epoch, ticket, spec = ToProto(order, time_left),
-           local = order.local](SessionId session) {
+           goes_on = order.ticket.has_value(), local = order.local](SessionId session) {
     const RequestKey key{session, static_cast<uint64_t>(request)};
     auto replies = std::make_shared<Replies>(*this, session);
     auto sequence = SequenceFromProto(spec, decode_.host().config(),
                                       decode_.host().context_tokens_max(), around_.events().Now());
     ASSERT_TRUE(sequence.ok()) << sequence.status();
     if (draining()) {
+      if (goes_on) decode_.engine().Cancel(key);
       return replies->OnEnded(key, RequestEpoch{epoch}, Draining());
     }
     ASSERT_TRUE(decode_.engine().Submit({.key = key,
