@@ -11,7 +11,7 @@ constexpr double kPriorRounds = 2;  // what a prior counts for
 constexpr double kFirstRate = 0.7;  // expected of a drafter that has not shown anything
 constexpr double kEverybodysMemory = 200;
 // In every so many-th step each sequence has a draft: its text may have become easier. All in the
-// same step, since they share the passes.
+// same step, since they share the passes. Half way between, none has: it may cost less by now.
 constexpr int64_t kTrialEvery = 48;
 // What drafts must promise to save, of the time per token: less is lost in what is not known well.
 constexpr double kGainMin = 0.04;
@@ -43,7 +43,9 @@ DraftPlanner::DraftPlanner(const DraftOptions& options, int64_t rows_max, int64_
 
 void DraftPlanner::Plan(absl::Span<Sequence> sequences) {
   for (Sequence& sequence : sequences) sequence.drafts = 0;
-  const bool trial = options_.adaptive && ++steps_ % kTrialEvery == 0;
+  ++steps_;
+  if (options_.adaptive && steps_ % kTrialEvery == kTrialEvery / 2) return;
+  const bool trial = options_.adaptive && steps_ % kTrialEvery == 0;
   ListDrafts(sequences, trial);
   const auto room = static_cast<size_t>(rows_max_) - sequences.size();
   if (drafts_.size() > room) drafts_.resize(room);

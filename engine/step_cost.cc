@@ -7,7 +7,9 @@
 namespace cleave {
 namespace {
 
-constexpr int kWeightMax = 16;  // then a new measurement counts for a sixteenth
+constexpr int kWeightMax = 16;     // then a new measurement counts for a sixteenth,
+constexpr int kWeightFalling = 4;  // but a smaller one for a quarter: what is noise only adds
+constexpr double kHiccup = 1.5;    // of the mean: what is beyond counts as this
 constexpr int64_t kForgottenAfter =
     2000;  // measurements: contexts have grown, neighbours have come
 
@@ -25,7 +27,10 @@ void StepCost::Measured(int64_t rows, double seconds) {
   ++measurements_;
   if (place.weight > 0 && measurements_ - place.last > kForgottenAfter) place = {};
   place.weight = std::min(place.weight + 1, kWeightMax);
-  place.seconds += (seconds - place.seconds) / place.weight;
+  if (place.weight > 1) seconds = std::min(seconds, kHiccup * place.seconds);
+  const bool falls = seconds < place.seconds;
+  const int weight = falls ? std::min(place.weight, kWeightFalling) : place.weight;
+  place.seconds += (seconds - place.seconds) / weight;
   place.last = measurements_;
   Fit();
 }

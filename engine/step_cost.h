@@ -22,7 +22,7 @@ class StepCost {
 
  private:
   struct Place {
-    double seconds = 0;  // a mean in which new measurements count more
+    double seconds = 0;  // a mean in which new measurements count more, and hiccups less
     int weight = 0;      // measurements, at most kWeightMax; 0: unknown
     int64_t last = 0;    // when, counted in measurements of any row count
   };

@@ -104,12 +104,24 @@ TEST_F(DraftPlannerTest, TriesASequenceAgainThoughAnotherDrafts) {
     int tried = 0;
     for (int step = 0; step < 480; ++step) {
       const std::vector<int> drafts = Plan(planner, {&good_, &bad_});
+      if (step % 48 == 23) continue;  // nobody drafts
       tried += drafts[1];
       EXPECT_GE(drafts[0], rows_max == 8 ? 5 : 6) << step;
       EXPECT_LE(2 + drafts[0] + drafts[1], rows_max) << step;
     }
     EXPECT_EQ(tried, 10) << rows_max;
   }
+}
+
+// What a step costs without drafts may have changed, too.
+TEST_F(DraftPlannerTest, TriesWithoutDraftsNowAndThen) {
+  DraftPlanner planner({.drafts_max = 6}, 64, 8);
+  Measure(planner, 64, 1.0, 0.01, 0.05);
+  int none = 0;
+  for (int step = 0; step < 480; ++step) {
+    none += Plan(planner, {&good_, &good_}) == std::vector<int>{0, 0} ? 1 : 0;
+  }
+  EXPECT_EQ(none, 10);
 }
 
 TEST_F(DraftPlannerTest, TriesNobodyWithoutRoom) {

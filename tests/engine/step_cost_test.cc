@@ -32,6 +32,16 @@ TEST(StepCostTest, OneHiccupDoesNotMakeFewRowsDearerThanMany) {
   EXPECT_LT(cost.Seconds(5), 2.0);
 }
 
+// The first step finds cold caches, others are interrupted.
+TEST(StepCostTest, KnowsWhatAStepCostsWithoutHiccups) {
+  StepCost cost(4);
+  cost.Measured(2, 9.0);
+  for (int i = 0; i < 12; ++i) cost.Measured(2, 1.0);
+  EXPECT_NEAR(cost.Seconds(2), 1.0, 0.3);
+  for (int i = 0; i < 100; ++i) cost.Measured(2, i % 10 == 9 ? 20.0 : 1.0);
+  EXPECT_LT(cost.Seconds(2), 1.1);
+}
+
 TEST(StepCostTest, FollowsAMachineThatGetsSlower) {
   StepCost cost(4);
   for (int i = 0; i < 100; ++i) cost.Measured(3, 1.0);
