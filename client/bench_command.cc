@@ -28,6 +28,7 @@ struct BenchFlags {
   int64_t local_rows = 256;
   double step_milliseconds = 50;
   double temperature = 0;
+  bool ignore_stops = false;
   bool arg_max_drafts = false;
   double seconds = 2;
   bool json = false;
@@ -185,7 +186,7 @@ absl::Status Bench(BenchFlags& flags) {
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<ModelHost> host, ModelHost::Load(model));
   if (!flags.json) std::printf("%s\n", host->MemoryTable().c_str());
-  EngineBench bench(*host, std::move(prompts));
+  EngineBench bench(*host, std::move(prompts), flags.ignore_stops);
   Printer printer(flags.json, host->decoder_bytes());
   for (const int64_t tokens : flags.prompts) {
     if (tokens > host->context_tokens_max()) continue;
@@ -255,6 +256,8 @@ std::function<int()> DeclareBench(CLI::App& app) {
   engine.add_option("--temperature", flags->temperature, "0 (greedy) to 2")
       ->check(CLI::Range(0.0, 2.0))
       ->capture_default_str();
+  engine.add_flag("--ignore-stops", flags->ignore_stops,
+                  "Go on behind the end of an answer, where a small model is less sure");
   engine.add_flag("--arg-max-drafts", flags->arg_max_drafts,
                   "Draft the likeliest tokens instead of drawing with the target's noise");
   engine

@@ -99,7 +99,7 @@ absl::Status EngineBench::Begin(DecodeStep& step, const SamplingParameters& samp
   request.prompt_ids = prompts_[next_prompt_++ % prompts_.size()];
   request.sampling = sampling;
   request.sampling.seed = next_prompt_;
-  request.stop_ids = host_.config().generation.stop_ids;
+  if (!ignore_stops_) request.stop_ids = host_.config().generation.stop_ids;
   const auto prompt_tokens = static_cast<int64_t>(request.prompt_ids.size());
   request.output_tokens_max =
       std::min(kAnswerTokensMax, host_.context_tokens_max() - prompt_tokens);

@@ -64,11 +64,12 @@ struct LocalFigure {
 // One thread uses it.
 class EngineBench {
  public:
-  // `prompts`: token ids, at least one, each shorter than the context.
-  EngineBench(ModelHost& host, std::vector<std::vector<int32_t>> prompts)
-      : host_(host), prompts_(std::move(prompts)) {}
+  // `prompts`: token ids, at least one, each shorter than the context. With `ignore_stops` answers
+  // go on behind the model's own stop tokens.
+  EngineBench(ModelHost& host, std::vector<std::vector<int32_t>> prompts, bool ignore_stops = false)
+      : host_(host), prompts_(std::move(prompts)), ignore_stops_(ignore_stops) {}
 
-  // A prompt of random tokens, computed three times. The host's step has room for a chunk.
+  // A prompt of made-up tokens, computed three times. The host's step has room for a chunk.
   // RESOURCE_EXHAUSTED, as Decode, when the pools have too few pages.
   absl::StatusOr<PrefillFigure> Prefill(int64_t prompt_tokens, int64_t chunk_tokens);
 
@@ -106,6 +107,7 @@ class EngineBench {
 
   ModelHost& host_;
   const std::vector<std::vector<int32_t>> prompts_;
+  const bool ignore_stops_;
   size_t next_prompt_ = 0;
   std::vector<DecodeSequence*> in_step_;
   RealClock clock_;
