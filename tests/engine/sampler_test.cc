@@ -102,6 +102,35 @@ TEST(SamplerTest, TopKKeepsTheLargestAndTiesWithTheLast) {
               ::testing::ElementsAre(0, 1, 2, 3));
 }
 
+// Two distributions that are draft and target to each other: draws with the same noise agree at
+// least (1 - TV) / (1 + TV) of the time, TV their total variation distance; more often than the
+// likeliest draft is drawn.
+TEST(SamplerTest, EqualNoiseMakesDraftsOfDrawsRight) {
+  constexpr int kDraws = 20'000;
+  Sampler sampler(kVocabulary, {});
+  const std::vector<float> target = RandomLogits(3);
+  std::vector<float> draft = RandomLogits(4);
+  for (size_t i = 0; i < draft.size(); ++i) draft[i] = target[i] + 0.3f * draft[i];
+  double target_sum = 0, draft_sum = 0, distance = 0;
+  for (const float logit : target) target_sum += std::exp(logit);
+  for (const float logit : draft) draft_sum += std::exp(logit);
+  for (size_t i = 0; i < draft.size(); ++i) {
+    distance += std::abs(std::exp(target[i]) / target_sum - std::exp(draft[i]) / draft_sum) / 2;
+  }
+  const int32_t likeliest = sampler.Choose(draft, {.temperature = 0}, {});
+  int same_noise = 0, arg_max = 0;
+  for (int position = 0; position < kDraws; ++position) {
+    const SamplingParameters sampling{.temperature = 1, .seed = 9};
+    const int32_t drawn = sampler.Choose(target, sampling, {.position = position});
+    same_noise += drawn == sampler.Choose(draft, sampling, {.position = position}) ? 1 : 0;
+    arg_max += drawn == likeliest ? 1 : 0;
+  }
+  RecordProperty("same_noise_percent", 100 * same_noise / kDraws);
+  RecordProperty("arg_max_percent", 100 * arg_max / kDraws);
+  EXPECT_GE(same_noise, ((1 - distance) / (1 + distance) - 0.01) * kDraws);
+  EXPECT_GT(same_noise, 2 * arg_max);
+}
+
 TEST(SamplerTest, TopPKeepsTheSmallestSetThatReachesTheShare) {
   Sampler sampler(4, {});
   // Probabilities 0.5, 0.3, 0.15, 0.05.
