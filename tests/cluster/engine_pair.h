@@ -238,7 +238,7 @@ class EnginePair {
   RequestKey Ask(SequenceRequest request, std::vector<PreparedMedia> media,
                  const std::shared_ptr<Answer>& answer) {
     const RequestKey key{SessionId{1}, ++requests_};
-    if (request.accepted == absl::InfinitePast()) request.accepted = clock_.Now();
+    request.accepted = clock_.Now();
     answer->set_candidates(request.candidates);
     EXPECT_TRUE(decode_->Submit(
         {.key = key, .epoch = RequestEpoch{1}, .request = request, .replies = answer}));

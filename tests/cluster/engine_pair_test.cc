@@ -115,46 +115,6 @@ TEST(PrefillOrderTest, AHigherPriorityIsComputedFirst) {
   EXPECT_LT(answers[2]->rank(), answers[1]->rank());
 }
 
-// Pages for one of two answers. A request that has been tried before is older than this try.
-TEST(PreemptionTest, TheYoungerRequestIsGivenBackWhoeverCameFirst) {
-  EnginePair pair(64, DType::kFloat32, int64_t{64} << 20, 430'000);  // 85 full pages of 8 tokens
-  PromptMaker maker(DType::kFloat32);
-  Prompt younger = maker.Make("younger", {8}, 400), older = maker.Make("older", {8}, 400);
-  older.request.accepted = RealClock().Now() - absl::Seconds(20);
-  const auto young = std::make_shared<Answer>(), old = std::make_shared<Answer>();
-  pair.Ask(younger.request, {}, young);
-  pair.Ask(older.request, {}, old);
-  EXPECT_EQ(old->WaitForTokens(), older.expected);
-  absl::Status status;
-  std::vector<int32_t> tokens;
-  young->WaitForEnd(status, tokens);
-  EXPECT_EQ(GetReason(status), Reason::kPreempted) << status;
-}
-
-// Pages for two of three answers. The oldest stays, and of the others the one of higher priority.
-TEST(PreemptionTest, TheLowestPriorityIsGivenBackFirst) {
-  EnginePair pair(64, DType::kFloat32, int64_t{64} << 20, 430'000);  // 85 full pages of 8 tokens
-  PromptMaker maker(DType::kFloat32);
-  Prompt oldest = maker.Make("oldest", {8}, 380), low = maker.Make("low", {8}, 400),
-         high = maker.Make("high", {8}, 250);
-  oldest.request.priority = low.request.priority = Priority::kLow;
-  high.request.priority = Priority::kHigh;
-  const Prompt* const prompts[] = {&oldest, &low, &high};
-  std::vector<std::shared_ptr<Answer>> answers;
-  for (const Prompt* prompt : prompts) {
-    answers.push_back(std::make_shared<Answer>());
-    pair.Ask(prompt->request, {}, answers.back());
-  }
-  EXPECT_EQ(answers[0]->WaitForTokens(), oldest.expected);
-  EXPECT_EQ(answers[2]->WaitForTokens(), high.expected);
-  absl::Status status;
-  std::vector<int32_t> tokens;
-  answers[1]->WaitForEnd(status, tokens);
-  EXPECT_EQ(GetReason(status), Reason::kPreempted) << status;
-  EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), low.expected.begin()));
-  EXPECT_EQ(pair.preemptions(), 1);
-}
-
 // What waits for pages starts when the last that runs has left them, though nothing else happens.
 TEST(ClaimsTest, ALargePromptStartsWhenTheOneBeforeHasLeft) {
   constexpr int64_t kKvBytes = int64_t{1} << 20;  // 85 pages of 8 tokens

@@ -61,6 +61,26 @@ class DecodeEngineTest : public ::testing::Test {
   void TakeTurns() {
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(engine_.Turn(absl::ZeroDuration()));
   }
+  // Computed by the engine itself, with a long answer.
+  void SubmitLong(uint64_t number, Priority priority, absl::Time accepted) {
+    SequenceRequest request;
+    request.prompt_ids = {2, 300, 301};
+    request.output_tokens_max = 190;
+    request.priority = priority;
+    request.accepted = accepted;
+    ASSERT_TRUE(engine_.Submit({.key = Key(number),
+                                .epoch = RequestEpoch{1},
+                                .local = true,
+                                .request = std::move(request),
+                                .replies = heard_}));
+  }
+  // Takes turns until a sequence has ended, and says which.
+  uint64_t FirstToEnd() {
+    for (int i = 0; i < 1000 && heard_->ends.empty(); ++i) {
+      EXPECT_TRUE(engine_.Turn(absl::ZeroDuration()));
+    }
+    return heard_->ends.empty() ? 0 : heard_->ends.begin()->first.request;
+  }
   Reason EndOf(uint64_t number) { return GetReason(heard_->ends[Key(number)]); }
 
   SimulatedClock clock_;
@@ -69,7 +89,7 @@ class DecodeEngineTest : public ::testing::Test {
   std::unique_ptr<ModelHost> host_ =
       *ModelHost::Load({.folder = CLEAVE_SOURCE_DIR "/tests/golden/data/checkpoints/tiny",
                         .kv = {.page_tokens = 8},
-                        .kv_bytes_max = int64_t{4} << 20,
+                        .kv_bytes_max = int64_t{180} << 10,
                         .context_tokens_max = 200,
                         .step_rows_max = 64,
                         .step_outputs_max = 64,
@@ -118,6 +138,26 @@ TEST_F(DecodeEngineTest, ATicketGoesOnForItsOwnRequestOnly) {
   TakeTurns();
   EXPECT_EQ(heard_->ends.count(Key(2)), 0u);
   EXPECT_TRUE(intake_.forgotten.empty());
+}
+
+// Pages for two of three answers.
+TEST_F(DecodeEngineTest, TheLowestPriorityIsGivenBackFirstButNotTheOldest) {
+  SubmitLong(1, Priority::kLow, clock_.Now());
+  clock_.Advance(absl::Milliseconds(1));
+  SubmitLong(2, Priority::kLow, clock_.Now());
+  SubmitLong(3, Priority::kHigh, clock_.Now());
+  EXPECT_EQ(FirstToEnd(), 2u);
+  EXPECT_EQ(EndOf(2), Reason::kPreempted);
+}
+
+// A request that has been tried before is older than this try.
+TEST_F(DecodeEngineTest, OfEqualsTheYoungestRequestIsGivenBackFirst) {
+  clock_.Advance(absl::Minutes(1));
+  SubmitLong(1, Priority::kNormal, clock_.Now());
+  SubmitLong(2, Priority::kNormal, clock_.Now() - absl::Seconds(20));
+  SubmitLong(3, Priority::kNormal, clock_.Now() - absl::Seconds(10));
+  EXPECT_EQ(FirstToEnd(), 1u);
+  EXPECT_EQ(EndOf(1), Reason::kPreempted);
 }
 
 }  // namespace
