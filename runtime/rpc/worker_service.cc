@@ -80,12 +80,13 @@ void WorkerService::CloseStreams() {
 grpc::ServerWriteReactor<cluster::v1::WorkerState>* WorkerService::Watch(
     grpc::CallbackServerContext*, const cluster::v1::WatchRequest*) {
   auto* watcher = new Watcher(*this);
-  watcher->Send(snapshot_());
   MutexLock lock(mutex_);
   if (stopping_) {
     watcher->End();
   } else {
     watchers_.push_back(watcher);
+    newcomer_ = true;
+    wake_.NotifyAll();
   }
   return watcher;
 }
@@ -99,16 +100,23 @@ void WorkerService::Run() {
   NameThisThread("watch");
   std::string last;
   int looks = 0;
-  MutexLock lock(mutex_);
-  while (!stopping_) {
-    wake_.WaitFor(mutex_, kLookEvery);
-    const cluster::v1::WorkerState state = snapshot_();
+  while (true) {
+    bool must_tell = false;
+    {
+      MutexLock lock(mutex_);
+      if (!stopping_ && !newcomer_) wake_.WaitFor(mutex_, kLookEvery);
+      if (stopping_) break;
+      must_tell = std::exchange(newcomer_, false);
+    }
+    const cluster::v1::WorkerState state = snapshot_();  // gRPC's threads never wait for it
     std::string bytes = state.SerializeAsString();
-    if (bytes == last && ++looks < kLooksBetweenRepeats) continue;
+    if (!must_tell && bytes == last && ++looks < kLooksBetweenRepeats) continue;
     last = std::move(bytes);
     looks = 0;
+    MutexLock lock(mutex_);
     for (Watcher* watcher : watchers_) watcher->Send(state);
   }
+  MutexLock lock(mutex_);
   for (Watcher* watcher : watchers_) watcher->End();
 }
 

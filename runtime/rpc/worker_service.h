@@ -13,10 +13,10 @@
 namespace cleave {
 
 // Owns one thread, "watch", which looks at the state every 100 ms and sends it to every watcher
-// when it has changed, and once a second anyway.
+// when it has changed, when another watcher has come, and once a second anyway.
 class WorkerService final : public cluster::v1::Worker::CallbackService {
  public:
-  // `snapshot` is called on the watch thread and on gRPC's threads; it must not block.
+  // `snapshot` is called on the watch thread.
   explicit WorkerService(std::function<cluster::v1::WorkerState()> snapshot);
   // The server must have shut down.
   ~WorkerService() override;
@@ -35,6 +35,7 @@ class WorkerService final : public cluster::v1::Worker::CallbackService {
   Mutex mutex_;
   CondVar wake_;
   std::list<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);  // gRPC owns them
+  bool newcomer_ ABSL_GUARDED_BY(mutex_) = false;         // has not been told anything
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
