@@ -77,10 +77,10 @@ struct GenerationOptions {
 // When a worker dies, drains or gives the request back, the same request goes on under the next
 // epoch: with the tokens that the client has as emitted_ids, on another pair or, when there is none
 // yet, on the first that comes. A decode worker that still waits for the KV keeps the ticket until
-// the next pair is known: when it is of it, the ticket goes on. Several candidates begin again from the
-// prompt, and what the client has is not told again. Nothing random is drawn anew, so the tokens
-// are those it would have had; where candidates get others all the same (other arithmetic), the
-// request ends. What still comes from an earlier epoch is dropped. A request whose workers died
+// the next pair is known: when it is of it, the ticket goes on. Several candidates begin again from
+// the prompt, and what the client has is not told again. Nothing random is drawn anew, so the
+// tokens are those it would have had; where candidates get others all the same (other arithmetic),
+// the request ends. What still comes from an earlier epoch is dropped. A request whose workers died
 // twice ends: it may be what they die of.
 //
 // On a local route the decode worker does it all: Expect, then steps.
