@@ -259,7 +259,7 @@ void DecodeEngine::ChooseSequences() {
   generations_.clear();
   prompt_ = nullptr;
   oldest_waits_ = false;
-  RankActive();
+  Rank(ranked_, nullptr);
   for (Sequence* sequence : ranked_) {
     if (sequence->phase == Phase::kComputing && prompt_ == nullptr) ChooseChunk(*sequence);
     if (sequence->phase != Phase::kRunning || !GrowAll(*sequence)) continue;
@@ -271,33 +271,23 @@ void DecodeEngine::ChooseSequences() {
   }
 }
 
-// The oldest, then by priority, older before younger.
-void DecodeEngine::RankActive() {
-  ranked_.clear();
+// Those that are active, and `also`: the oldest, then by priority, older before younger.
+void DecodeEngine::Rank(std::vector<Sequence*>& ranked, const Sequence* also) {
+  ranked.clear();
   for (Sequence& sequence : sequences_) {
-    if (!sequence.active()) continue;
+    if (!sequence.active() && &sequence != also) continue;
     const auto lower = [&](const Sequence* other) {
       return other->job.request.priority < sequence.job.request.priority;
     };
-    const auto behind_oldest = ranked_.begin() + (ranked_.empty() ? 0 : 1);
-    ranked_.insert(std::find_if(behind_oldest, ranked_.end(), lower), &sequence);
+    const auto behind_oldest = ranked.begin() + (ranked.empty() ? 0 : 1);
+    ranked.insert(std::find_if(behind_oldest, ranked.end(), lower), &sequence);
   }
 }
 
-// Who is given back when `wants` finds no pages: the last in rank, as if `wants` were active too.
-// Null: nobody else is.
-DecodeEngine::Sequence* DecodeEngine::Victim(Sequence& wants) {
-  Sequence* oldest = nullptr;
-  Sequence* last = nullptr;
-  for (Sequence& sequence : sequences_) {
-    if (!sequence.active() && &sequence != &wants) continue;
-    if (oldest == nullptr) {
-      oldest = &sequence;
-    } else if (last == nullptr || sequence.job.request.priority <= last->job.request.priority) {
-      last = &sequence;
-    }
-  }
-  return last;
+// Who is given back when `wants` finds no pages. Null: nobody else is active.
+DecodeEngine::Sequence* DecodeEngine::Victim(const Sequence& wants) {
+  Rank(holders_, &wants);
+  return holders_.size() > 1 ? holders_.back() : nullptr;
 }
 
 void DecodeEngine::ChooseChunk(Sequence& sequence) {

@@ -187,8 +187,8 @@ class DecodeEngine {
   void ExpireDeadlines();
   absl::Duration WaitTime() const;
   Sequence* Find(TransferId transfer);
-  void RankActive();
-  Sequence* Victim(Sequence& wants);
+  void Rank(std::vector<Sequence*>& ranked, const Sequence* also);
+  Sequence* Victim(const Sequence& wants);
   void PublishLoad();
 
   ModelHost& host_;
@@ -203,8 +203,9 @@ class DecodeEngine {
   std::vector<Event> events_;  // of a turn
   EngineLoad load_;
 
-  std::list<Sequence> sequences_;  // oldest request first
-  std::vector<Sequence*> ranked_;  // the active ones; see RankActive
+  std::list<Sequence> sequences_;   // oldest request first
+  std::vector<Sequence*> ranked_;   // those that have a turn in the step
+  std::vector<Sequence*> holders_;  // scratch of Victim
   // Of a step, in that order.
   std::vector<InStep> in_step_;
   std::vector<DecodeSequence*> generations_;

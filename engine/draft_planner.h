@@ -1,6 +1,6 @@
 // How many tokens to draft for each sequence of a step: so many that the expected time per token is
-// least, by the acceptance and the costs that have been measured. It may be none, but for a trial
-// now and then.
+// least, by the acceptance and the costs that have been measured. It may be none. Now and then a
+// draft each, and none at all, are tried whatever they promise.
 #pragma once
 
 #include <array>

@@ -223,8 +223,9 @@ absl::Status Generation::ErrorOf(const absl::Status& worker_status) const {
   return WorkerError(worker_status);
 }
 
-// Between two tries: the decode worker has let go of the ticket that it kept.
-bool Generation::IsOfKeptTicket(uint32_t epoch) {
+// Between two tries, the decode worker has let go of the ticket that it kept. False: it is not of
+// that.
+bool Generation::DropKeptTicket(uint32_t epoch) {
   if (!order_.ticket || epoch + 1 != epoch_) return false;
   order_.ticket.reset();
   decode_holds_ = false;
@@ -233,7 +234,7 @@ bool Generation::IsOfKeptTicket(uint32_t epoch) {
 
 void Generation::OnDecodeEnded(uint32_t epoch, const absl::Status& status) {
   MutexLock lock(mutex_);
-  if (IsOfKeptTicket(epoch) || !IsCurrent(epoch)) return;
+  if (DropKeptTicket(epoch) || !IsCurrent(epoch)) return;
   decode_holds_ = false;
   LogIfUntyped(route_.decode->name(), order_, status);
   if (!NeedsDecode()) return;  // the last tokens came before
@@ -256,7 +257,7 @@ void Generation::OnPrefillEnded(uint32_t epoch, const absl::Status& status) {
 
 void Generation::OnDecodeLost(uint32_t epoch) {
   MutexLock lock(mutex_);
-  if (IsOfKeptTicket(epoch) || !IsCurrent(epoch)) return;
+  if (DropKeptTicket(epoch) || !IsCurrent(epoch)) return;
   const bool was_needed = NeedsDecode();
   decode_holds_ = false;
   ++workers_lost_;

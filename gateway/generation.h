@@ -120,7 +120,7 @@ class Generation final : public WorkerEvents, public std::enable_shared_from_thi
   void RestartAfter(absl::Duration pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Restart(uint32_t epoch);
   void MoveTo(Route route) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool IsOfKeptTicket(uint32_t epoch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool DropKeptTicket(uint32_t epoch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool ExpectAtDecode() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteFirstToken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UploadNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

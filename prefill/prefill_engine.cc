@@ -256,10 +256,11 @@ std::vector<PrefillEngine::Chunk> PrefillEngine::ChooseChunks() {
 // at most half of the pages, so that prompts for others get on. One may hold more, when it is
 // alone.
 bool PrefillEngine::IsHeldUp(const Work& work) const {
+  const absl::Time now = clock_.Now();
   int64_t full = 0, sliding = 0;
   for (const Work& other : works_) {
-    const bool waits = other.granted == absl::InfiniteFuture() ||
-                       clock_.Now() - other.finished > kTransferPatience;
+    const bool waits =
+        other.granted == absl::InfiniteFuture() || now - other.computed_at > kTransferPatience;
     if (!other.begun || !waits || other.job.decode_address != work.job.decode_address) continue;
     full += other.full_pages_reserved;
     sliding += other.sliding_pages_reserved;
@@ -453,7 +454,7 @@ void PrefillEngine::FinishPrompt(Work& work, int64_t output) {
     payload.first_tokens.push_back({.token = first.id, .log_probability = chosen});
   }
   work.finishing = true;
-  work.finished = clock_.Now();
+  work.computed_at = clock_.Now();
   work.table.Release();  // the mover's pins hold what it still reads
   if (all_finished) {
     Report(work, absl::OkStatus(), 0);

@@ -80,9 +80,9 @@ class PrefillEngine {
     int64_t sliding_pages_reserved = 0;
     absl::Time started = absl::InfiniteFuture();
     absl::Time granted = absl::InfiniteFuture();
-    absl::Time finished = absl::InfiniteFuture();  // the first token was sampled
-    std::optional<absl::Time> cancelled;           // when the gateway's word came
-    int64_t frames_out = 0;                        // handed to the link and not released
+    absl::Time computed_at = absl::InfiniteFuture();  // the first token was sampled
+    std::optional<absl::Time> cancelled;              // when the gateway's word came
+    int64_t frames_out = 0;                           // handed to the link and not released
     bool begun = false;      // the link knows the transfer, or holds its memory
     bool ended = false;      // replies have heard OnEnded
     bool finishing = false;  // nothing more to compute

@@ -1,26 +1,8 @@
 // A step of generation takes no memory: every allocation of this binary is counted.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "engine/decode_step.h"
-
-namespace {
-
-std::atomic<int64_t> allocations{0};
-
-}  // namespace
-
-// Not inlined: GCC takes a malloc that meets a delete for a mistake.
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  ++allocations;
-  if (void* memory = std::malloc(bytes)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+#include "tests/support/allocations.h"
 
 namespace cleave {
 namespace {
@@ -84,10 +66,10 @@ TEST_P(DecodeStepAllocationTest, AStepTakesNoMemory) {
     ASSERT_EQ(running[3]->log_probabilities.size(), static_cast<size_t>(running[3]->new_tokens));
   };
   for (int i = 0; i < 3; ++i) run();
-  const int64_t before = allocations;
+  const int64_t before = CountAllocations();
   EXPECT_GT(before, 0);
   for (int i = 0; i < 60; ++i) run();  // over many page boundaries, and a trial of drafts
-  EXPECT_EQ(allocations - before, 0);
+  EXPECT_EQ(CountAllocations() - before, 0);
   for (DecodeSequence* generation : running) {
     EXPECT_EQ(generation->finish, FinishCause::kNone);
     step->Leave(*generation);

@@ -385,9 +385,15 @@ TEST_F(KvSenderTest, AbortFromDEndsTheTransfer) {
   EXPECT_EQ(Count<Abort>(transport_.messages), 0);
 }
 
-TEST_F(KvSenderTest, SaysThatItSumsUpFrames) {
-  Open();
-  EXPECT_TRUE(Last<OpenLink>(transport_.messages)->checksums);
+TEST_F(KvSenderTest, SaysWhetherItSumsUpFrames) {
+  for (const bool checksums : {true, false}) {
+    LinkLimits limits = Limits();
+    limits.checksums = checksums;
+    KvSender sender(SmallIdentity(), Incarnation{1}, LinkEpoch{1}, {MoverKind::kGrpc}, kSmallShape,
+                    limits, transport_, listener_, clock_);
+    sender.Open();
+    EXPECT_EQ(Last<OpenLink>(transport_.messages)->checksums, checksums);
+  }
 }
 
 TEST_F(KvSenderTest, RefusedCommit) {
